@@ -1,0 +1,1 @@
+"""livemig: live migration of libvirt/QEMU guests, operator in charge."""

@@ -1,0 +1,359 @@
+"""What a compute manager needs of a hypervisor: a small interface.
+
+The driver reports and obeys; it decides nothing. It knows no database, no
+messages and no records: guests are named by ``guest_id`` (the instance's
+uuid), hosts by what the two drivers told each other. Every method may be
+called from any thread. Methods raise ``livemig.exception`` errors only:
+``HypervisorUnavailable`` from any of them, others as each one says.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
+
+from livemig.virt import job
+
+
+@dataclasses.dataclass(frozen=True)
+class Capabilities:
+    """What this driver can do; reported by each compute service."""
+
+    live_migration: bool = True
+    abort: bool = True
+    pause_during_migration: bool = True
+    post_copy: bool = False
+    block_migration: bool = True
+    live_migrate_rescued: bool = False
+
+    def to_dict(self) -> dict[str, bool]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, bool]) -> Self:
+        known = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{k: v for k, v in data.items() if k in known})
+
+
+@dataclasses.dataclass(frozen=True)
+class HostFacts:
+    """What a destination (or source) says about itself.
+
+    ``migration_uri`` is how another host's hypervisor reaches this one;
+    ``migration_address`` where the guest's memory is sent to (``None``:
+    the hypervisor chooses). Both come from this host's own options.
+    """
+
+    host: str
+    hypervisor_type: str
+    hypervisor_version: int
+    migration_uri: str
+    migration_address: str | None
+    instances_path: str
+    vcpus: int
+    memory_mib: int
+    memory_used_mib: int
+    disk_total_bytes: int
+    disk_free_bytes: int
+    capabilities: Capabilities
+    #: Hypervisor's own description of the host CPU, for ``cpu_fits`` of
+    #: another host; empty where CPUs are emulated.
+    cpu: str = ''
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        fields = dict(data)
+        fields['capabilities'] = Capabilities.from_dict(data['capabilities'])
+        return cls(**fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class DiskSpec:
+    """A disk a guest shall have."""
+
+    #: Device name in the guest: vda, vdb ...
+    device: str
+    #: qcow2 or raw.
+    format: str
+    #: Virtual size; at least the image's own.
+    size_bytes: int
+    #: The image file it is made of: backing file (qcow2) or copied (raw);
+    #: '' for an empty disk. The same path on every host.
+    image_file: str = ''
+    image_format: str = 'raw'
+
+
+@dataclasses.dataclass(frozen=True)
+class GuestSpec:
+    """All a driver needs to build and start a guest."""
+
+    guest_id: str
+    name: str
+    memory_mib: int
+    vcpus: int
+    #: Direct boot; '' boots from the first disk. Same path on every host.
+    kernel: str = ''
+    initrd: str = ''
+    cmdline: str = ''
+    disks: tuple[DiskSpec, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class DiskFacts:
+    """A disk a guest has, as its present host sees it."""
+
+    device: str
+    #: Path on the host that reports it.
+    path: str
+    format: str
+    virtual_size_bytes: int
+    allocated_bytes: int
+    #: '' if it has none.
+    backing_file: str = ''
+    backing_format: str = ''
+    read_only: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferPlan:
+    """What both pre-checks agreed on; kept on the migration as JSON."""
+
+    guest_id: str
+    migration_id: int
+    destination: HostFacts
+    #: Disks are copied too.
+    block_migration: bool
+    #: The guest's disks, as the source sees them.
+    disks: tuple[DiskFacts, ...] = ()
+    #: Both hosts see the instance's directory.
+    shared_directory: bool = False
+    #: The guest was paused by its user when the plan was made.
+    paused: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        return cls(
+            **{
+                **data,
+                'destination': HostFacts.from_dict(data['destination']),
+                'disks': tuple(DiskFacts(**d) for d in data['disks']),
+            }
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferOptions:
+    """How a transfer is begun."""
+
+    #: MiB/s; 0 = no limit.
+    bandwidth_mib_s: int = 0
+    #: Started so that a switch to post-copy is possible later.
+    post_copy: bool = False
+    auto_converge: bool = False
+    #: The first maximum downtime; None leaves the hypervisor's default.
+    max_downtime_ms: int | None = None
+
+
+class Driver(abc.ABC):
+    """One host's hypervisor. See the module's docstring for the rules."""
+
+    @abc.abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What this driver on this host can do; cheap."""
+
+    @abc.abstractmethod
+    def host_facts(self) -> HostFacts:
+        """Read the host's facts afresh."""
+
+    # -- guests -----------------------------------------------------------
+    @abc.abstractmethod
+    def guests(self) -> Mapping[str, job.GuestState]:
+        """All guests defined or running here, by guest id."""
+
+    @abc.abstractmethod
+    def guest_state(self, guest_id: str) -> job.GuestState | None:
+        """One guest's state; None if this hypervisor does not know it."""
+
+    @abc.abstractmethod
+    def spawn(self, spec: GuestSpec) -> None:
+        """Make the guest's directory and disks, define and start it.
+
+        Repeating after a crash half way is harmless: what is there is
+        used or replaced, a guest that runs already is left alone.
+        :raises HypervisorError: it could not be started; nothing is left.
+        """
+
+    @abc.abstractmethod
+    def destroy(self, guest_id: str) -> None:
+        """Stop and undefine the guest and remove its directory.
+
+        A guest that is not there is no error (repeating is harmless).
+        """
+
+    @abc.abstractmethod
+    def pause(self, guest_id: str) -> None:
+        """Stop the guest's CPUs; during a migration: force it to finish.
+
+        A guest that is paused already is no error.
+        :raises GuestNotFound:
+        :raises PauseMigrationNotSupported: a job is active and the driver
+            cannot do it then.
+        """
+
+    @abc.abstractmethod
+    def resume(self, guest_id: str) -> None:
+        """Let the guest's CPUs go on; running already is no error.
+
+        Never called while a job is active: libvirt blocks then (measured
+        with libvirt 9.0: 30 s, then VIR_ERR_OPERATION_TIMEOUT).
+        :raises GuestNotFound:
+        """
+
+    # -- checks before a migration ------------------------------------------
+    @abc.abstractmethod
+    def make_probe(self) -> str:
+        """Destination: put a probe file where disks live; its name."""
+
+    @abc.abstractmethod
+    def sees_probe(self, probe: str) -> bool:
+        """Source: is that file in this host's directory too (= shared)?"""
+
+    @abc.abstractmethod
+    def drop_probe(self, probe: str) -> None:
+        """Destination: remove the probe; missing is no error."""
+
+    @abc.abstractmethod
+    def disks(self, guest_id: str) -> tuple[DiskFacts, ...]:
+        """Source: the guest's disks.
+
+        :raises GuestNotFound:
+        """
+
+    @abc.abstractmethod
+    def cpu_fits(self, cpu: str) -> bool:
+        """Destination: can a guest of a host with that CPU run here?"""
+
+    @abc.abstractmethod
+    def reachable(self, destination: HostFacts) -> str:
+        """Source: '' if the destination's hypervisor answers on its
+        migration URI, else why not. Bounded: a few seconds.
+
+        libvirt itself takes 133 s to notice a black hole.
+        """
+
+    # -- destination side of a migration ------------------------------------
+    @abc.abstractmethod
+    def prepare_destination(self, plan: TransferPlan) -> None:
+        """Make what the guest needs here before it comes.
+
+        For copied disks: the instance's directory and each disk with the
+        right virtual size and backing file, and a note of what was made
+        by this migration, so that ``undo_destination`` removes that and
+        nothing else. Repeating for the same migration is harmless.
+        :raises DestinationNotPrepared: no room, files of somebody else in
+            the way ...; what it had made is removed again.
+        """
+
+    @abc.abstractmethod
+    def undo_destination(self, guest_id: str, migration_id: int) -> None:
+        """Remove all that this migration made here.
+
+        A guest that *runs* here is never touched; an incoming one that
+        still waits is destroyed. Repeating is harmless, also when nothing
+        was ever made.
+        :raises HypervisorError: the guest runs here (not undone).
+        """
+
+    @abc.abstractmethod
+    def finish_destination(self, guest_id: str, migration_id: int) -> None:
+        """The guest runs here now: make it lasting, drop the note.
+
+        Repeating is harmless.
+        :raises GuestNotFound:
+        """
+
+    # -- source side of a migration -----------------------------------------
+    @abc.abstractmethod
+    def start(self, plan: TransferPlan, options: TransferOptions) -> None:
+        """Begin the transfer and return at once; ``job`` shows its end.
+
+        The transfer goes on when this process dies (peer to peer).
+        :raises GuestNotFound:
+        :raises HypervisorError: refused at once.
+        """
+
+    @abc.abstractmethod
+    def job(self, guest_id: str) -> job.JobStats:
+        """Read the guest's outgoing job.
+
+        Also for a job begun by another process. NONE says only that
+        nothing is under way: the outcome is what both hypervisors say.
+        """
+
+    @abc.abstractmethod
+    def transfer_error(self, guest_id: str) -> str:
+        """What the hypervisor said when our last transfer of this guest
+        ended badly; '' if it ended well or was not ours. A hint only.
+        """
+
+    @abc.abstractmethod
+    def completed_job(self, guest_id: str) -> job.JobStats | None:
+        """The figures of this guest's last *successful* migration, on
+        either side, kept until asked or replaced; None if unknown.
+        """
+
+    @abc.abstractmethod
+    def set_max_downtime(self, guest_id: str, downtime_ms: int) -> None:
+        """Limit the guest's stop at switchover (clamped to 2,000,000).
+
+        :raises NoActiveJob:
+        """
+
+    @abc.abstractmethod
+    def set_bandwidth(
+        self, guest_id: str, bandwidth_mib_s: int, *, post_copy: bool = False
+    ) -> None:
+        """Limit the transfer's speed, 0 = no limit.
+
+        :param post_copy: the limit of the post-copy phase instead.
+        :raises NoActiveJob:
+        """
+
+    @abc.abstractmethod
+    def start_post_copy(self, guest_id: str) -> None:
+        """Switch to post-copy; twice is no error.
+
+        :raises PostCopyRefused: too early, or the job cannot.
+        :raises PostCopyNotSupported:
+        :raises NoActiveJob:
+        """
+
+    @abc.abstractmethod
+    def abort(self, guest_id: str) -> None:
+        """Ask the hypervisor to abort the job; returns before it has.
+
+        :raises NoActiveJob: too early (our call runs but has no job yet:
+            try again) or too late.
+        :raises AbortRefused: in post-copy.
+        :raises AbortMigrationNotSupported:
+        """
+
+    @abc.abstractmethod
+    def finish_source(self, plan: TransferPlan) -> None:
+        """The guest runs at the destination: remove what is left here.
+
+        Undefines a definition left SHUTOFF, removes the directory unless
+        both hosts see it. Never touches a guest that runs or is paused.
+        Repeating is harmless.
+        """
+
+    def close(self) -> None:
+        """Let go of connections and threads; guests and jobs go on."""
