@@ -94,9 +94,7 @@ UNFINISHED = frozenset(TRANSITIONS) - FINAL
 ON_SOURCE = UNFINISHED - {S.ACCEPTED}
 
 #: What ``GET /servers/{id}/migrations`` lists, before 2.202.
-IN_PROGRESS = frozenset(
-    {S.QUEUED, S.PREPARING, S.RUNNING, S.POST_MIGRATING}
-)
+IN_PROGRESS = frozenset({S.QUEUED, S.PREPARING, S.RUNNING, S.POST_MIGRATING})
 
 #: The same from 2.202: post-copy stays visible.
 IN_PROGRESS_WITH_POST_COPY = IN_PROGRESS | {S.POST_COPY}

@@ -14,7 +14,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Self
 
-from livemig.virt import job
+from livemig.virt import job as jobs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,11 +175,11 @@ class Driver(abc.ABC):
 
     # -- guests -----------------------------------------------------------
     @abc.abstractmethod
-    def guests(self) -> Mapping[str, job.GuestState]:
+    def guests(self) -> Mapping[str, jobs.GuestState]:
         """All guests defined or running here, by guest id."""
 
     @abc.abstractmethod
-    def guest_state(self, guest_id: str) -> job.GuestState | None:
+    def guest_state(self, guest_id: str) -> jobs.GuestState | None:
         """One guest's state; None if this hypervisor does not know it."""
 
     @abc.abstractmethod
@@ -291,7 +291,7 @@ class Driver(abc.ABC):
         """
 
     @abc.abstractmethod
-    def job(self, guest_id: str) -> job.JobStats:
+    def job(self, guest_id: str) -> jobs.JobStats:
         """Read the guest's outgoing job.
 
         Also for a job begun by another process. NONE says only that
@@ -305,7 +305,7 @@ class Driver(abc.ABC):
         """
 
     @abc.abstractmethod
-    def completed_job(self, guest_id: str) -> job.JobStats | None:
+    def completed_job(self, guest_id: str) -> jobs.JobStats | None:
         """The figures of this guest's last *successful* migration, on
         either side, kept until asked or replaced; None if unknown.
         """
@@ -355,5 +355,5 @@ class Driver(abc.ABC):
         Repeating is harmless.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - an optional hook
         """Let go of connections and threads; guests and jobs go on."""

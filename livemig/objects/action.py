@@ -1,0 +1,50 @@
+"""Instance actions: what was asked, by whom, and how it ended.
+
+Plain functions over the store: an action is written, never changed by
+hand. Recording must not end a migration: callers beyond the API use
+``compute.record.Recorder``, which never blocks the work it records.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from livemig import context
+from livemig.objects import base
+
+CREATE = 'create'
+DELETE = 'delete'
+LIVE_MIGRATION = 'live-migration'
+ABORT = 'live_migration_cancel'
+FORCE_COMPLETE = 'live_migration_force_complete'
+#: Each time livemig pauses a guest, whoever caused it.
+PAUSED_VM = 'live-migration-paused-vm'
+
+SUCCESS = 'Success'
+ERROR = 'Error'
+
+
+def values(
+    ctxt: context.RequestContext,
+    instance_uuid: str,
+    action: str,
+    request_id: str | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """The columns of a new action of this request."""
+    return {
+        'instance_uuid': instance_uuid,
+        'action': action,
+        'request_id': request_id or ctxt.request_id,
+        'user_id': ctxt.user_id,
+        'project_id': ctxt.project_id,
+        'start_time': base.utcnow(),
+        **more,
+    }
+
+
+def start(
+    ctxt: context.RequestContext, instance_uuid: str, action: str
+) -> None:
+    """Record that ``action`` was asked for by this request."""
+    ctxt.store.action_start(values(ctxt, instance_uuid, action))
