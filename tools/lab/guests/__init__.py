@@ -1,0 +1,1 @@
+"""Guests that prove they were neither restarted nor damaged on their way."""
