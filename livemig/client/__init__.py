@@ -1,0 +1,1 @@
+"""The operators' command line; imports nothing of the service's side."""

@@ -1,0 +1,147 @@
+"""The `livemig` command: global options, exit codes, errors in one line."""
+
+import argparse
+import functools
+import importlib.metadata
+import logging
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from cliff import app, command, commandmanager
+
+from livemig.client import connection, errors
+from livemig.client.compute import Compute
+from livemig.client.waiting import Clock, SystemClock
+
+#: Entry points here are commands; a further package may bring more.
+NAMESPACE = 'livemig.cli'
+
+_DESCRIPTION = (
+    'Move running virtual machines between hosts, and stay in charge while '
+    'they move.'
+)
+
+
+class Shell(app.App):
+    """One run of the command.
+
+    :param clock: the time by which commands wait.
+    """
+
+    NAME = 'livemig'
+    LOG = logging.getLogger('livemig.client')
+
+    def __init__(
+        self,
+        stdin: TextIO | None = None,
+        stdout: TextIO | None = None,
+        stderr: TextIO | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self._error: BaseException | None = None
+        super().__init__(
+            description=_DESCRIPTION,
+            version=_version(),
+            command_manager=commandmanager.CommandManager(NAMESPACE),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+        )
+
+    @functools.cached_property
+    def compute(self) -> Compute:
+        """The compute service that options and configuration name.
+
+        :raises WrongUse: if they name none.
+        """
+        return Compute(connection.connect(self.options))
+
+    def build_option_parser(
+        self,
+        description: str | None,
+        version: str | None,
+        argparse_kwargs: dict[str, Any] | None = None,
+    ) -> argparse.ArgumentParser:
+        # Global options may stand after the command too; abbreviated ones
+        # would there swallow the command's own.
+        parser = super().build_option_parser(
+            description,
+            version,
+            {
+                'prog': self.NAME,
+                'allow_abbrev': False,
+                'formatter_class': argparse.RawDescriptionHelpFormatter,
+                'epilog': _exit_codes(),
+            },
+        )
+        connection.add_options(parser)
+        return parser
+
+    def configure_logging(self) -> None:
+        """As cliff does, but libraries speak only with -v or as they fail."""
+        super().configure_logging()
+        if self.options.verbose_level <= self.DEFAULT_VERBOSE_LEVEL:
+            for library in ('keystoneauth', 'openstack', 'stevedore'):
+                logging.getLogger(library).setLevel(logging.WARNING)
+
+    def interact(self) -> None:
+        """There is no prompt of our own: a bare `livemig` shows its help."""
+        self.parser.print_help(self.stdout)
+
+    def run(self, argv: list[str]) -> int:
+        try:
+            status = super().run(argv)
+        except SystemExit as error:
+            # argparse ends so, after it has told why.
+            return error.code if isinstance(error.code, int) else 1
+        return errors.WrongUse.exit_code if self.interactive_mode else status
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        status = super().run_subcommand(argv)
+        if isinstance(self._error, errors.ClientError):
+            return self._error.exit_code
+        return status
+
+    def clean_up(
+        self,
+        cmd: command.Command,
+        result: int,
+        err: BaseException | None,
+    ) -> None:
+        self._error = err
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The console script: the exit code for sys.exit()."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = Shell().run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return errors.Interrupted.exit_code
+    except BrokenPipeError:
+        # The reader went away (`| head`). Python would complain once more
+        # while it ends, unless what is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+    return status
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version('livemig')
+    except importlib.metadata.PackageNotFoundError:
+        return 'unknown'
+
+
+def _exit_codes() -> str:
+    lines = [f'{code:>4}  {meaning}' for code, meaning in errors.EXIT_CODES]
+    return 'exit codes:\n' + textwrap.indent('\n'.join(lines), '')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
