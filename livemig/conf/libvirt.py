@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-group = cfg.OptGroup(
+GROUP = cfg.OptGroup(
     'libvirt',
     title='The libvirt driver',
     help='How guests are run and moved by libvirt and QEMU.',
 )
 
-_connection = [
+_CONNECTION = [
     cfg.StrOpt(
         'connection_uri',
         default='qemu:///system',
@@ -106,7 +106,7 @@ copied.
     ),
 ]
 
-_addresses = [
+_ADDRESSES = [
     cfg.StrOpt(
         'live_migration_uri',
         default='',
@@ -158,7 +158,7 @@ than two minutes only.
     ),
 ]
 
-_transfer = [
+_TRANSFER = [
     cfg.IntOpt(
         'live_migration_bandwidth',
         default=0,
@@ -275,4 +275,13 @@ Related options: ``live_migration_timeout_action``.
     ),
 ]
 
-opts = _connection + _addresses + _transfer
+OPTS: list[cfg.Opt] = _CONNECTION + _ADDRESSES + _TRANSFER
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, GROUP)
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    return [(GROUP.name, OPTS)]
