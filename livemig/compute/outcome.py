@@ -1,0 +1,118 @@
+"""Where a guest is after a migration: read from both hypervisors. Pure.
+
+Neither libvirt's return value nor its error code decides: a lost guest was
+reported as moved (QEMU 7.2, multifd with post-copy), and an abort shows as
+any of three codes.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from livemig.virt.job import GuestState, Power, Reason
+
+
+class Outcome(enum.StrEnum):
+    """What the two hypervisors say together."""
+
+    #: It is at the destination, and only there.
+    MOVED = 'moved'
+    #: It is at the source, and only there.
+    AT_SOURCE = 'at source'
+    UNDER_WAY = 'under way'
+    POST_COPY = 'post-copy'
+    POST_COPY_BROKEN = 'post-copy broken'
+    #: Shut off at the source, by itself or by a crash; not moved.
+    SHUT_OFF_AT_SOURCE = 'shut off at source'
+    #: At neither.
+    LOST = 'lost'
+    #: It runs at both: nothing may be touched.
+    TWICE = 'twice'
+
+
+_STOPPED = frozenset({Power.SHUTOFF, Power.CRASHED})
+_POST_COPY = frozenset({Reason.POST_COPY, Reason.POST_COPY_FAILED})
+
+
+def outcome(
+    source: GuestState | None, destination: GuestState | None
+) -> Outcome:
+    """What became of the migration. None: not known to that hypervisor."""
+    if _in_post_copy(source, destination):
+        return _post_copy(source, destination)
+    if source is None or _has_left(source):
+        return _without_source(destination)
+    if source.power in _STOPPED:
+        if _runs(destination):
+            return Outcome.MOVED
+        return Outcome.SHUT_OFF_AT_SOURCE
+    # The source is running or paused.
+    if _runs(destination):
+        return Outcome.TWICE
+    if source.job or _waits(destination):
+        return Outcome.UNDER_WAY
+    return Outcome.AT_SOURCE
+
+
+def _has_left(source: GuestState) -> bool:
+    """What libvirt leaves defined when it lost the last message."""
+    return source.power is Power.SHUTOFF and source.reason is Reason.MIGRATED
+
+
+def _waits(destination: GuestState | None) -> bool:
+    """An incoming guest that waits for its memory."""
+    return (
+        destination is not None
+        and destination.power is Power.PAUSED
+        and (destination.reason is Reason.MIGRATION or destination.job)
+    )
+
+
+def _runs(destination: GuestState | None) -> bool:
+    """It is itself there: running, or paused by its user."""
+    return (
+        destination is not None
+        and destination.power not in _STOPPED
+        and not _waits(destination)
+    )
+
+
+def _without_source(destination: GuestState | None) -> Outcome:
+    if destination is None:
+        return Outcome.LOST
+    if _waits(destination):
+        return Outcome.UNDER_WAY
+    if destination.power is Power.CRASHED:
+        return Outcome.LOST
+    if (
+        destination.power is Power.SHUTOFF
+        and destination.reason is Reason.CRASHED
+    ):
+        return Outcome.LOST
+    # Running, paused by its user, or shut down by itself after it came.
+    return Outcome.MOVED
+
+
+def _in_post_copy(
+    source: GuestState | None, destination: GuestState | None
+) -> bool:
+    return any(
+        state is not None and state.reason in _POST_COPY
+        for state in (source, destination)
+    )
+
+
+def _post_copy(
+    source: GuestState | None, destination: GuestState | None
+) -> Outcome:
+    """Part of the memory may still be at the source: both are needed."""
+    if destination is None or destination.power in _STOPPED:
+        return Outcome.LOST
+    if source is None or _has_left(source):
+        # The source lets go only when all its memory has been sent.
+        return Outcome.POST_COPY
+    if source.power in _STOPPED:
+        return Outcome.LOST
+    if Reason.POST_COPY_FAILED in (source.reason, destination.reason):
+        return Outcome.POST_COPY_BROKEN
+    return Outcome.POST_COPY
