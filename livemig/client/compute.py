@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -10,6 +11,7 @@ from livemig.client.connection import SERVICE_TYPE, Connection
 
 if TYPE_CHECKING:
     import requests
+    from keystoneauth1 import discover
 
 Json: TypeAlias = dict[str, Any]
 
@@ -21,6 +23,10 @@ _ERROR_OF_STATUS: dict[int, type[errors.ClientError]] = {
     404: errors.NotFound,
     409: errors.Refused,
 } | dict.fromkeys(UNAVAILABLE, errors.Unreachable)
+
+_SOCKET_ERROR = re.compile(
+    r'connection to (?P<url>\S+): .*\[Errno -?\d+\] (?P<why>[^\'")]+)'
+)
 
 
 class Compute:
@@ -109,6 +115,7 @@ class Compute:
                 method,
                 microversion=version,
                 microversion_service_type=SERVICE_TYPE,
+                endpoint_override=self._endpoint.url,
                 raise_exc=False,
                 headers={'Accept': 'application/json'},
                 **given,
@@ -119,28 +126,48 @@ class Compute:
             return {}
         return _document(answer)
 
-    def _offer(self) -> microversion.Offer:
-        """What the version document says.
+    @functools.cached_property
+    def _endpoint(self) -> 'discover.EndpointData':
+        """The endpoint's URL, and the versions that its document names.
 
-        keystoneauth falls back silently where it cannot read one, so then
-        the endpoint is asked once more to learn why.
+        keystoneauth does not tell why it could not read the document, so
+        then the endpoint is asked once more.
         """
+        from keystoneauth1 import exceptions
+
         with _told_as_ours():
-            data = self._adapter.get_endpoint_data()
-            if data is None or not data.url:
+            try:
+                data = self._adapter.get_endpoint_data()
+            except exceptions.DiscoveryFailure:
+                data = None
+            if data is not None and data.api_version is not None:
+                return data
+            url = self._adapter.endpoint_override or (
+                self._adapter.session.get_endpoint(
+                    service_type=self._adapter.service_type,
+                    interface=self._adapter.interface,
+                    region_name=self._adapter.region_name,
+                )
+            )
+            if url is None:
                 raise errors.WrongUse(
                     'The compute service has no endpoint: neither the '
                     'catalog nor the configuration names one.'
                 )
-            if data.max_microversion is None:
-                answer = self._adapter.request(
-                    data.url, 'GET', authenticated=False, raise_exc=False
-                )
-                if answer.status_code in UNAVAILABLE:
-                    raise _refusal(answer, errors.ClientError)
-                return microversion.Offer(microversion.BASE, microversion.BASE)
-        lowest = data.min_microversion or microversion.BASE
-        highest = data.max_microversion
+            answer = self._adapter.session.request(
+                url, 'GET', authenticated=False, raise_exc=False
+            )
+        if answer.status_code in UNAVAILABLE:
+            raise _refusal(answer, errors.ClientError)
+        raise errors.ClientError(
+            f'There is no compute API at {url}: it has no version document '
+            f'for v2.1 (HTTP {answer.status_code}).'
+        )
+
+    def _offer(self) -> microversion.Offer:
+        """What the version document says; without microversions 2.1."""
+        lowest = self._endpoint.min_microversion or microversion.BASE
+        highest = self._endpoint.max_microversion or microversion.BASE
         return microversion.Offer(
             microversion.Microversion(int(lowest[0]), int(lowest[1])),
             microversion.Microversion(int(highest[0]), int(highest[1])),
@@ -155,9 +182,7 @@ def _told_as_ours() -> Iterator[None]:
     try:
         yield
     except exceptions.ConnectionError as error:
-        raise errors.Unreachable(
-            f'The service cannot be reached: {error}'
-        ) from error
+        raise errors.Unreachable(_unreachable(error)) from error
     except exceptions.HttpError as error:
         kind = errors.ClientError
         if error.http_status in UNAVAILABLE:
@@ -165,6 +190,14 @@ def _told_as_ours() -> Iterator[None]:
         raise kind(f'Cannot authenticate: {error}') from error
     except exceptions.ClientException as error:
         raise errors.ClientError(str(error)) from error
+
+
+def _unreachable(error: Exception) -> str:
+    """Without the three layers of libraries between us and the socket."""
+    told = _SOCKET_ERROR.search(str(error))
+    if told is None:
+        return f'The service cannot be reached: {error}'
+    return f'The service at {told["url"]} cannot be reached: {told["why"]}.'
 
 
 def _refusal(

@@ -5,6 +5,7 @@ The libraries are imported when they are used: `livemig --help` needs none.
 
 import argparse
 import logging
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from livemig.client import errors, microversion
@@ -105,9 +106,12 @@ def connect(options: argparse.Namespace) -> Connection:
     # It tells at warning level what is told here as an error anyway.
     logging.getLogger('keystoneauth.discovery').setLevel(logging.ERROR)
     try:
-        region = openstack.config.OpenStackConfig(app_name='livemig').get_one(
-            argparse=_given(options)
-        )
+        # openstacksdk warns of what it will remove from itself one day.
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', DeprecationWarning)
+            warnings.simplefilter('ignore', PendingDeprecationWarning)
+            config = openstack.config.OpenStackConfig(app_name='livemig')
+            region = config.get_one(argparse=_given(options))
         region.config['api_timeout'] = float(
             region.config.get('api_timeout') or ANSWER_TIMEOUT_S
         )

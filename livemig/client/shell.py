@@ -6,7 +6,6 @@ import importlib.metadata
 import logging
 import os
 import sys
-import textwrap
 from collections.abc import Sequence
 from typing import Any, TextIO
 
@@ -140,7 +139,7 @@ def _version() -> str:
 
 def _exit_codes() -> str:
     lines = [f'{code:>4}  {meaning}' for code, meaning in errors.EXIT_CODES]
-    return 'exit codes:\n' + textwrap.indent('\n'.join(lines), '')
+    return '\n'.join(['exit codes:', *lines])
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ PATIENCE_S = 60.0
 
 
 class Clock(Protocol):
-    def monotonic(self) -> float:
+    def monotonic_s(self) -> float:
         """Seconds since a moment of no meaning; never runs backwards."""
 
     def sleep(self, seconds: float) -> None:
@@ -24,7 +24,7 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own time."""
 
-    def monotonic(self) -> float:
+    def monotonic_s(self) -> float:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -50,7 +50,7 @@ class Waiter:
         self._interval_s = interval_s
         self._timeout_s = timeout_s
         self.still = still
-        self._began_s = clock.monotonic()
+        self._began_s = clock.monotonic_s()
         self._answered = False
         self._silent_since_s: float | None = None
 
@@ -85,7 +85,7 @@ class Waiter:
         except errors.Unreachable:
             if not self._answered:
                 raise
-            now_s = self._clock.monotonic()
+            now_s = self._clock.monotonic_s()
             if self._silent_since_s is None:
                 self._silent_since_s = now_s
             silent_s = now_s - self._silent_since_s
@@ -101,7 +101,7 @@ class Waiter:
         """Sleep for the interval, or for what is left until the timeout."""
         pause_s = self._interval_s
         if self._timeout_s is not None:
-            waited_s = self._clock.monotonic() - self._began_s
+            waited_s = self._clock.monotonic_s() - self._began_s
             left_s = self._timeout_s - waited_s
             if left_s <= 0:
                 raise errors.WaitedTooLong(

@@ -83,7 +83,7 @@ class Migration:
         counted_at = parse_time(row.get('updated_at'))
         counters: Any = {name: row.get(name) for name in _COUNTERS + _TOLD}
         return progress.Sample(
-            at_s=self._clock.monotonic(),
+            at_s=self._clock.monotonic_s(),
             status=row['status'],
             counted_at=counted_at,
             elapsed_s=self._elapsed_s(row, counted_at),
@@ -108,7 +108,7 @@ class Migration:
         by_service_s = (changed_at - created_at).total_seconds()
         if row['status'] in progress.FINAL:
             return by_service_s
-        now_s = self._clock.monotonic()
+        now_s = self._clock.monotonic_s()
         if self._base is None:
             self._base = (now_s, by_service_s)
         began_s, then_s = self._base
@@ -183,13 +183,13 @@ class PlainTeller:
 
     def tell(self, now: progress.Progress) -> None:
         told = (now.sample.status + now.phase, now.pass_number)
-        late = self._clock.monotonic() - self._told_s >= PLAIN_EVERY_S
+        late = self._clock.monotonic_s() - self._told_s >= PLAIN_EVERY_S
         if told != self._told or late:
             self._write(lines.line(now, lines.ASCII))
         self._told = told
 
     def tell_silence(self, silent_s: float) -> None:
-        if self._clock.monotonic() - self._told_s >= PLAIN_EVERY_S:
+        if self._clock.monotonic_s() - self._told_s >= PLAIN_EVERY_S:
             self._write(f'no answer from the service for {silent_s:.0f} s')
 
     def close(self) -> None:
@@ -198,7 +198,7 @@ class PlainTeller:
     def _write(self, text: str) -> None:
         self._out.write(f'{self._title}  {text}\n')
         self._out.flush()
-        self._told_s = self._clock.monotonic()
+        self._told_s = self._clock.monotonic_s()
 
 
 class JsonTeller:
