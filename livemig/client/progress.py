@@ -253,7 +253,7 @@ def _derived_throughput(
     often, so equal counters in between do not mean that nothing moves.
     """
     counted = before.counted
-    if counted is None or sample.status in FINAL:
+    if counted is None or sample.remaining_bytes is None:
         return None
     if not fresh:
         old = sample.at_s - counted.at_s > RATE_AGE_S
@@ -331,9 +331,14 @@ def _brings_counters(counted: Sample | None, sample: Sample) -> bool:
 
 
 def _grew(counted: Sample | None, sample: Sample) -> bool:
+    """Whether memory remains that did not before.
+
+    A total of nought was a job that had not counted its memory yet.
+    """
+    if counted is None or not counted.memory_total_bytes:
+        return False
     grown = _difference(
-        sample.memory_remaining_bytes,
-        counted.memory_remaining_bytes if counted else None,
+        sample.memory_remaining_bytes, counted.memory_remaining_bytes
     )
     return grown is not None and grown > 0
 
@@ -342,7 +347,7 @@ def _trend(counted: Sample | None, sample: Sample) -> str | None:
     if sample.status in FINAL or counted is None:
         return None
     grown = _difference(sample.remaining_bytes, counted.remaining_bytes)
-    if grown is None:
+    if grown is None or sample.total_bytes != counted.total_bytes:
         return None
     if grown == 0:
         return STEADY
