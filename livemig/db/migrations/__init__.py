@@ -1,0 +1,1 @@
+"""The schema's steps, for alembic; never change one that was released."""

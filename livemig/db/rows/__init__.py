@@ -1,0 +1,1 @@
+"""The statements, one module a table; each function takes a connection."""
