@@ -36,9 +36,13 @@ from lab.guests.watcher import POLL_S, ConsoleWatcher
 _INIT = pathlib.Path(__file__).with_name('init.sh')
 MODULES = ('virtio_pci', 'virtio_blk', 'button', 'evdev')
 _APPLETS = (
-    'acpid cat cmp date dd echo insmod mkfifo mount poweroff printf sed sh'
-    ' sleep tr xxd'
-).split()
+    *('acpid', 'cat', 'cmp', 'date', 'dd', 'echo', 'insmod', 'mkfifo'),
+    *('mount', 'poweroff', 'printf', 'sed', 'sh', 'sleep', 'tr', 'xxd'),
+)
+_DIRECTORIES = (
+    *('bin', 'dev', 'etc', 'etc/acpi', 'etc/acpi/PWRF', 'modules', 'proc'),
+    'sys',
+)
 _POWER = b'#!/bin/sh\npoweroff -f\n'
 _START = re.compile('LIVEMIG [A-Z]')
 _LINE = re.compile(r'LIVEMIG [A-Z]+ (?:(?!LIVEMIG).)*[^ ] \.')
@@ -85,7 +89,7 @@ def build_initrd(
 def _members(
     modules: PathArgument | None, busybox: PathArgument | None
 ) -> Iterator[bytes]:
-    for name in 'bin dev etc etc/acpi etc/acpi/PWRF modules proc sys'.split():
+    for name in _DIRECTORIES:
         yield _member(name, stat.S_IFDIR | 0o755)
     yield _member('dev/console', stat.S_IFCHR | 0o600, device=(5, 1))
     yield _member('init', stat.S_IFREG | 0o755, _INIT.read_bytes())
@@ -157,7 +161,8 @@ def _modules(directory: pathlib.Path) -> dict[str, bytes]:
     loaded: dict[str, bytes] = {}
 
     def load(name: str) -> None:
-        path = files.get(name.replace('-', '_'))
+        name = name.replace('-', '_')
+        path = files.get(name)
         if path is None or f'{name}.ko' in loaded:
             return
         content = path.read_bytes()
@@ -183,7 +188,8 @@ def cmdline(mark: str | None = None, write_kib_s: int = 0) -> str:
     """Word the kernel command line.
 
     :param mark: write this marker on vda at boot
-    :param write_kib_s: write to vda without end; 0: only the pulse
+    :param write_kib_s: write to vda without end, about that fast (some
+        1000 at most without KVM); 0: only the pulse
     :raises ValueError: for a marker the guest cannot take
     """
     words = ['console=ttyS0', 'quiet', 'loglevel=1', 'panic=-1']

@@ -484,6 +484,9 @@ static void power_off(const char *why)
     send_line();
     outw(PM_CONTROL, SLEEP_ENABLE);
     outb(0xf4, 0); /* isa-debug-exit, where there is no ACPI */
+    put_text("ERROR cannot power off: neither ACPI nor isa-debug-exit");
+    field_id();
+    send_line();
 }
 
 void setup(u32 magic, u32 *information)
