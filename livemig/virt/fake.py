@@ -1,0 +1,475 @@
+"""The driver of a simulated hypervisor: the same promises as libvirt's.
+
+What it simulates and how is in ``livemig.virt.simulation``; here is what a
+compute manager may ask, and each refusal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from livemig import exception
+from livemig.virt import driver
+from livemig.virt import job as jobs
+from livemig.virt.simulation import (
+    MIB,
+    Fault,
+    Host,
+    Job,
+    Load,
+    Pace,
+    Transfer,
+    World,
+    world,
+)
+from livemig.virt.simulation.host import (
+    Disk,
+    Guest,
+    Memory,
+    Note,
+    machine_of,
+)
+from livemig.virt.simulation.terms import Phase
+
+_probes = itertools.count(1)
+
+
+class FakeDriver(driver.Driver):
+    """One driver object of a simulated host.
+
+    Several may serve the same host, at once or one after the other: what
+    they share is the host's; what is lost with a manager is in here.
+    """
+
+    def __init__(self, world: World, host: str) -> None:
+        self._world = world
+        self._name = host
+        self._memory = Memory()
+        with world.present():
+            world.hosts[host].drivers.append(self._memory)
+
+    @contextlib.contextmanager
+    def _hypervisor(self) -> Iterator[Host]:
+        """The host at this moment, if its hypervisor answers."""
+        with self._world.present():
+            host = self._world.hosts[self._name]
+            if self._world.away(host):
+                raise exception.HypervisorUnavailable(
+                    host=self._name, reason='Connection refused'
+                )
+            yield host
+
+    def _guest(self, host: Host, guest_id: str) -> Guest:
+        try:
+            return host.guests[guest_id]
+        except KeyError:
+            raise exception.GuestNotFound(
+                guest_id=guest_id, host=self._name
+            ) from None
+
+    def _error(self, reason: str) -> exception.HypervisorError:
+        return exception.HypervisorError(host=self._name, reason=reason)
+
+    def _outgoing(self, host: Host, guest_id: str) -> Job | None:
+        """The job that takes the guest away from here, if any."""
+        one = self._world.jobs.get(guest_id)
+        return one if one and one.source is host else None
+
+    def _job(self, host: Host, guest_id: str) -> Job:
+        one = self._outgoing(host, guest_id)
+        if one is None or not one.transfer.has_job:
+            raise exception.NoActiveJob(guest_id=guest_id, host=self._name)
+        return one
+
+    def _state(self, host: Host, guest_id: str) -> jobs.GuestState:
+        guest = host.guests[guest_id]
+        one = self._outgoing(host, guest_id)
+        active = guest.incoming is not None or (
+            one is not None and one.transfer.has_job
+        )
+        return jobs.GuestState(guest.power, guest.reason, active)
+
+    # -- about the host -------------------------------------------------------
+    def capabilities(self) -> driver.Capabilities:
+        return self._world.hosts[self._name].capabilities
+
+    def host_facts(self) -> driver.HostFacts:
+        with self._hypervisor() as host:
+            return host.facts()
+
+    # -- guests ---------------------------------------------------------------
+    def guests(self) -> Mapping[str, jobs.GuestState]:
+        with self._hypervisor() as host:
+            return {one: self._state(host, one) for one in host.guests}
+
+    def guest_state(self, guest_id: str) -> jobs.GuestState | None:
+        with self._hypervisor() as host:
+            if guest_id not in host.guests:
+                return None
+            return self._state(host, guest_id)
+
+    def spawn(self, spec: driver.GuestSpec) -> None:
+        with self._hypervisor() as host:
+            guest = host.guests.get(spec.guest_id)
+            if guest and guest.alive:
+                return
+            disks = {
+                one.device: host.new_disk(spec.guest_id, one)
+                for one in spec.disks
+            }
+            needed = sum(d.facts.allocated_bytes for d in disks.values())
+            if host.strike(Fault.SPAWN_FAILS):
+                reason = 'internal error: process exited'
+            elif needed > host.room_bytes():
+                reason = 'No space left on device'
+            else:
+                shelf = host.storage.directories.setdefault(spec.guest_id, {})
+                shelf.update({**disks, **shelf})
+                self._world.boot(
+                    host,
+                    spec.guest_id,
+                    machine_of(spec, host.load, self._world.now_s),
+                )
+                return
+            self._world.destroy(host, spec.guest_id)
+            self._world.remove_directory(host, spec.guest_id)
+            raise self._error(reason)
+
+    def destroy(self, guest_id: str) -> None:
+        with self._hypervisor() as host:
+            self._world.destroy(host, guest_id)
+            self._world.remove_directory(host, guest_id)
+            host.notes.pop(guest_id, None)
+
+    def pause(self, guest_id: str) -> None:
+        with self._hypervisor() as host:
+            guest = self._guest(host, guest_id)
+            if guest.power is jobs.Power.PAUSED:
+                return
+            if guest.power is not jobs.Power.RUNNING:
+                raise self._error('domain is not running')
+            one = self._outgoing(host, guest_id)
+            if one and one.transfer.has_job:
+                if not host.capabilities.pause_during_migration:
+                    raise exception.PauseMigrationNotSupported(host=host.name)
+                one.transfer.stop_cpus()
+                guest.set(jobs.Power.PAUSED, jobs.Reason.MIGRATION)
+            elif guest.incoming is not None:
+                # Measured with libvirt 9.0: blocks for 30 s before that.
+                raise self._error('cannot acquire state change lock')
+            else:
+                guest.set(jobs.Power.PAUSED, jobs.Reason.USER)
+                if one:
+                    one.transfer.stop_cpus()
+
+    def resume(self, guest_id: str) -> None:
+        with self._hypervisor() as host:
+            guest = self._guest(host, guest_id)
+            if self._state(host, guest_id).job:
+                # Measured with libvirt 9.0: blocks for 30 s before that.
+                raise self._error('cannot acquire state change lock')
+            if guest.power is jobs.Power.RUNNING:
+                return
+            if guest.power is not jobs.Power.PAUSED:
+                raise self._error('domain is not running')
+            self._world.resume(host, guest_id)
+
+    # -- checks before a migration --------------------------------------------
+    def make_probe(self) -> str:
+        with self._hypervisor() as host:
+            probe = f'probe-{next(_probes)}'
+            host.storage.probes.add(probe)
+            return probe
+
+    def sees_probe(self, probe: str) -> bool:
+        with self._hypervisor() as host:
+            return probe in host.storage.probes
+
+    def drop_probe(self, probe: str) -> None:
+        with self._hypervisor() as host:
+            host.storage.probes.discard(probe)
+
+    def disks(self, guest_id: str) -> tuple[driver.DiskFacts, ...]:
+        with self._hypervisor() as host:
+            self._guest(host, guest_id)
+            return host.disk_facts(guest_id)
+
+    def cpu_fits(self, cpu: str) -> bool:
+        with self._hypervisor() as host:
+            return not cpu or cpu == host.cpu
+
+    def reachable(self, destination: driver.HostFacts) -> str:
+        with self._hypervisor() as host:
+            return self._world.no_way(
+                host, self._world.find(destination.migration_uri)
+            )
+
+    # -- destination side of a migration --------------------------------------
+    def prepare_destination(self, plan: driver.TransferPlan) -> None:
+        with self._hypervisor() as host:
+            note = host.notes.get(plan.guest_id)
+            if note and note.migration_id == plan.migration_id:
+                return
+            if reason := self._unprepared(host, plan, note):
+                raise exception.DestinationNotPrepared(
+                    host=host.name, guest_id=plan.guest_id, reason=reason
+                )
+            note = host.notes[plan.guest_id] = Note(plan.migration_id)
+            if plan.shared_directory:
+                return
+            note.made_directory = True
+            host.storage.directories[plan.guest_id] = {
+                facts.device: Disk(
+                    dataclasses.replace(
+                        facts,
+                        path=host.disk_path(plan.guest_id, facts.device),
+                        allocated_bytes=0,
+                    ),
+                    filled=False,
+                )
+                for facts in self._copied(plan)
+            }
+
+    @staticmethod
+    def _copied(plan: driver.TransferPlan) -> list[driver.DiskFacts]:
+        if not plan.block_migration:
+            return []
+        return [disk for disk in plan.disks if not disk.read_only]
+
+    def _unprepared(
+        self, host: Host, plan: driver.TransferPlan, note: Note | None
+    ) -> str:
+        """'' or why this host cannot be prepared."""
+        if host.strike(Fault.PREPARE_REFUSED):
+            return 'Permission denied'
+        if note:
+            return f'migration {note.migration_id} has not been cleaned up'
+        if plan.guest_id in host.guests:
+            return 'a guest of that name exists'
+        if plan.shared_directory:
+            return ''
+        if plan.guest_id in host.storage.directories:
+            return "files of another guest's are in the way"
+        needed = sum(disk.allocated_bytes for disk in self._copied(plan))
+        if needed > host.room_bytes() or host.has(Fault.NO_ROOM):
+            return 'No space left on device'
+        return ''
+
+    def undo_destination(self, guest_id: str, migration_id: int) -> None:
+        with self._hypervisor() as host:
+            guest = host.guests.get(guest_id)
+            if guest and guest.alive and not guest.waits:
+                raise self._error(f'guest {guest_id} runs here')
+            note = host.notes.get(guest_id)
+            if guest and guest.incoming == migration_id:
+                self._world.destroy(host, guest_id)
+            if note is None or note.migration_id != migration_id:
+                return
+            if guest and not guest.alive:
+                self._world.destroy(host, guest_id)
+            if note.made_directory:
+                self._world.remove_directory(host, guest_id)
+            del host.notes[guest_id]
+
+    def finish_destination(self, guest_id: str, migration_id: int) -> None:
+        with self._hypervisor() as host:
+            self._guest(host, guest_id)
+            note = host.notes.get(guest_id)
+            if note and note.migration_id == migration_id:
+                del host.notes[guest_id]
+
+    # -- source side of a migration -------------------------------------------
+    def start(
+        self, plan: driver.TransferPlan, options: driver.TransferOptions
+    ) -> None:
+        with self._hypervisor() as host:
+            guest = self._guest(host, plan.guest_id)
+            self._refuse_start(host, plan, options, guest)
+            self._memory.errors.pop(plan.guest_id, None)
+            self._memory.completed.pop(plan.guest_id, None)
+            copied = 0
+            if plan.block_migration:
+                copied = sum(
+                    disk.virtual_size_bytes
+                    for disk in host.disk_facts(plan.guest_id)
+                    if not disk.read_only
+                )
+            transfer = Transfer(
+                self._world.now_s,
+                host.pace,
+                guest.machine.load,
+                memory_bytes=guest.machine.memory_bytes,
+                disk_bytes=copied,
+                bandwidth_mib_s=options.bandwidth_mib_s,
+                max_downtime_ms=options.max_downtime_ms,
+                auto_converge=options.auto_converge,
+                stopped=guest.power is jobs.Power.PAUSED,
+            )
+            destination = self._world.find(plan.destination.migration_uri)
+            self._world.begin(
+                Job(transfer, plan, options, host, destination, self._memory)
+            )
+
+    def _refuse_start(
+        self,
+        host: Host,
+        plan: driver.TransferPlan,
+        options: driver.TransferOptions,
+        guest: Guest,
+    ) -> None:
+        able = host.capabilities
+        if not able.live_migration:
+            raise exception.LiveMigrationNotSupported(host=host.name)
+        if options.post_copy and not able.post_copy:
+            raise exception.PostCopyNotSupported(host=host.name)
+        if plan.block_migration and not able.block_migration:
+            raise self._error('disks cannot be copied')
+        if plan.guest_id in self._world.jobs:
+            raise self._error('another migration job is already running')
+        if not guest.alive:
+            raise self._error('domain is not running')
+
+    def job(self, guest_id: str) -> jobs.JobStats:
+        with self._hypervisor() as host:
+            one = self._outgoing(host, guest_id)
+            if one is None or (
+                # Nobody else knows yet that it was called for.
+                one.transfer.phase is Phase.CALLED
+                and one.owner is not self._memory
+            ):
+                return jobs.JobStats(jobs.JobState.NONE)
+            return one.transfer.stats()
+
+    def transfer_error(self, guest_id: str) -> str:
+        with self._hypervisor():
+            return self._memory.errors.get(guest_id, '')
+
+    def completed_job(self, guest_id: str) -> jobs.JobStats | None:
+        with self._hypervisor() as host:
+            mine = self._memory.completed.pop(guest_id, None)
+            return host.completed.pop(guest_id, None) or mine
+
+    def set_max_downtime(self, guest_id: str, downtime_ms: int) -> None:
+        with self._hypervisor() as host:
+            self._job(host, guest_id).transfer.set_max_downtime(downtime_ms)
+
+    def set_bandwidth(
+        self, guest_id: str, bandwidth_mib_s: int, *, post_copy: bool = False
+    ) -> None:
+        with self._hypervisor() as host:
+            transfer = self._job(host, guest_id).transfer
+            if post_copy:
+                transfer.post_copy_mib_s = bandwidth_mib_s
+            else:
+                transfer.bandwidth_mib_s = bandwidth_mib_s
+
+    def start_post_copy(self, guest_id: str) -> None:
+        with self._hypervisor() as host:
+            if not host.capabilities.post_copy:
+                raise exception.PostCopyNotSupported(host=host.name)
+            one = self._job(host, guest_id)
+            reason = ''
+            if one.transfer.in_post_copy:
+                return
+            if not one.options.post_copy:
+                reason = (
+                    'switching to post-copy requires migration to be '
+                    'started with VIR_MIGRATE_POSTCOPY flag'
+                )
+            elif one.transfer.phase is not Phase.MEMORY:
+                reason = 'post-copy was not enabled before the start'
+            elif host.strike(Fault.POST_COPY_REFUSED):
+                reason = 'internal error: unable to execute QEMU command'
+            if reason:
+                raise exception.PostCopyRefused(
+                    guest_id=guest_id, host=host.name, reason=reason
+                )
+            self._world.switch_to_post_copy(one)
+
+    def abort(self, guest_id: str) -> None:
+        with self._hypervisor() as host:
+            if not host.capabilities.abort:
+                raise exception.AbortMigrationNotSupported(host=host.name)
+            one = self._job(host, guest_id)
+            if one.transfer.in_post_copy:
+                raise exception.AbortRefused(
+                    guest_id=guest_id,
+                    host=host.name,
+                    reason='cannot abort migration in post-copy mode',
+                )
+            one.transfer.abort()
+
+    def finish_source(self, plan: driver.TransferPlan) -> None:
+        with self._hypervisor() as host:
+            guest = host.guests.get(plan.guest_id)
+            if guest and guest.alive:
+                return
+            host.guests.pop(plan.guest_id, None)
+            if not plan.shared_directory:
+                self._world.remove_directory(host, plan.guest_id)
+
+    def close(self) -> None:
+        with self._world.present():
+            drivers = self._world.hosts[self._name].drivers
+            drivers[:] = [one for one in drivers if one is not self._memory]
+
+
+def _rule(text: str) -> tuple[Fault, dict[str, Any]]:
+    """A fault as [fake] faults words it: NAME [KEY=VALUE ...]."""
+    name, *words = text.split()
+    readers = {'after': float, 'lasting': float, 'times': int}
+    keys = {'after': 'after_s', 'lasting': 'lasting_s', 'times': 'times'}
+    try:
+        given = dict(word.split('=', 1) for word in words)
+        return Fault(name), {
+            keys[key]: readers[key](value) for key, value in given.items()
+        }
+    except (KeyError, ValueError):
+        raise exception.ConfigurationError(
+            option='[fake] faults',
+            reason=f'{text!r} names no fault or gives it wrong figures',
+        ) from None
+
+
+def build(conf: Any, clock: Any) -> FakeDriver:
+    """The driver of ``[DEFAULT] host`` in the world of ``[fake] world``.
+
+    Managers of one process that name the same world meet in it. A host
+    that is in it already keeps its guests and its faults.
+    """
+    options = conf.fake
+    here = world(options.world, clock)
+    known = conf.host in here.hosts
+    lacks = set(options.without)
+    fields = {one.name for one in dataclasses.fields(driver.Capabilities)}
+    if unknown := lacks - fields:
+        raise exception.ConfigurationError(
+            option='[fake] without', reason=f'{min(unknown)} is no capability'
+        )
+    here.add_host(
+        conf.host,
+        storage=options.shared_storage,
+        instances_path=conf.instances_path,
+        capabilities=driver.Capabilities(
+            **{name: name not in lacks for name in fields}
+        ),
+        pace=Pace(
+            link_bytes_per_s=options.bandwidth_mib_s * MIB,
+            prepare_s=options.prepare_s,
+            abort_s=options.abort_s,
+        ),
+        load=Load(
+            int(options.working_set_mib * MIB), options.dirty_mib_s * MIB
+        ),
+        vcpus=options.vcpus,
+        memory_mib=options.memory_mib,
+    )
+    if not known:
+        for text in options.faults:
+            fault, figures = _rule(text)
+            here.fail(fault, conf.host, **figures)
+    return FakeDriver(here, conf.host)
