@@ -164,7 +164,7 @@ class FakeDriver(driver.Driver):
             else:
                 guest.set(jobs.Power.PAUSED, jobs.Reason.USER)
                 if one:
-                    one.transfer.stop_cpus()
+                    one.transfer.stopped = True
 
     def resume(self, guest_id: str) -> None:
         with self._hypervisor() as host:
@@ -373,7 +373,7 @@ class FakeDriver(driver.Driver):
                 raise exception.PostCopyNotSupported(host=host.name)
             one = self._job(host, guest_id)
             reason = ''
-            if one.transfer.in_post_copy:
+            if one.transfer.was_post_copy:
                 return
             if not one.options.post_copy:
                 reason = (
@@ -395,7 +395,7 @@ class FakeDriver(driver.Driver):
             if not host.capabilities.abort:
                 raise exception.AbortMigrationNotSupported(host=host.name)
             one = self._job(host, guest_id)
-            if one.transfer.in_post_copy:
+            if one.transfer.was_post_copy:
                 raise exception.AbortRefused(
                     guest_id=guest_id,
                     host=host.name,
@@ -408,9 +408,9 @@ class FakeDriver(driver.Driver):
             guest = host.guests.get(plan.guest_id)
             if guest and guest.alive:
                 return
-            host.guests.pop(plan.guest_id, None)
-            if not plan.shared_directory:
-                self._world.remove_directory(host, plan.guest_id)
+            self._world.clean_source(
+                host, plan.guest_id, directory=not plan.shared_directory
+            )
 
     def close(self) -> None:
         with self._world.present():

@@ -88,6 +88,8 @@ class Transfer:
         #: The same, counted from the switch to post-copy.
         self.post_copy_breaks_after_s = math.inf
         self.given_up = False
+        #: The switch to post-copy was made, whatever came of it.
+        self.was_post_copy = False
 
         self.phase = Phase.CALLED
         self.now_s = now_s
@@ -102,7 +104,6 @@ class Transfer:
         self._memory_begun_s = math.inf
         self._stopped_at_s = math.inf
         self._downtime_s = 0.0
-        self._was_post_copy = False
         self._disk_done = 0.0
         self._sent = 0.0
         #: Left of this pass, and written again since it began.
@@ -327,7 +328,7 @@ class Transfer:
         return Happening.SWITCHOVER
 
     def arrive(self) -> None:
-        if not self._was_post_copy:
+        if not self.was_post_copy:
             self._downtime_s = self.now_s - self._stopped_at_s
         self._left = self._dirtied = 0.0
         self._enter(Phase.CONFIRMING, self.pace.confirm_s)
@@ -362,7 +363,7 @@ class Transfer:
     def switch_to_post_copy(self) -> None:
         """Only in the memory phase."""
         self.phase = Phase.POST_COPY
-        self._was_post_copy = True
+        self.was_post_copy = True
         self._downtime_s = 0.005
         self._abort_at_s = math.inf
         self.breaks_at_s = min(
@@ -383,7 +384,7 @@ class Transfer:
         post-copy. What is goes on without libvirt, which learns nothing
         more and so leaves the source's guest behind."""
         self._lost_at_s = math.inf
-        if self._was_post_copy or self.phase is Phase.CONFIRMING:
+        if self.was_post_copy or self.phase is Phase.CONFIRMING:
             self.given_up = True
             return Happening.POST_COPY_GIVEN_UP
         self.error = 'internal error: client socket is closed'
@@ -410,7 +411,7 @@ class Transfer:
     # -- reading --------------------------------------------------------------
     @property
     def state(self) -> job.JobState:
-        if self._was_post_copy and self.phase is not Phase.ENDED:
+        if self.was_post_copy and self.phase is not Phase.ENDED:
             failed = self.given_up or self.phase is Phase.POST_COPY_FAILED
             return (
                 job.JobState.POST_COPY_FAILED
@@ -426,7 +427,7 @@ class Transfer:
             return job.JobStats(state=self.state, elapsed_ms=elapsed_ms)
         disk_done = int(self._disk_done)
         remaining = int(self._left)
-        if self._was_post_copy:
+        if self.was_post_copy:
             remaining = int(self.pending_bytes)
         in_memory = self.pass_number > 0
         return job.JobStats(
@@ -443,7 +444,7 @@ class Transfer:
             pass_number=self.pass_number,
             downtime_ms=self._downtime_ms(),
             postcopy_requests=int(self._sent / MIB)
-            if self._was_post_copy
+            if self.was_post_copy
             else 0,
             auto_converge_percent=self.throttle_percent,
         )
