@@ -1,0 +1,1 @@
+"""The laboratory: hosts, guests and faults to try livemig on."""
