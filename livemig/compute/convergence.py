@@ -95,7 +95,10 @@ class Seen:
     force: Request | None = None
     limits_lifted: bool = False
     paused_at_s: float | None = None
+    #: The hypervisor took the switch to post-copy.
     post_copy_started: bool = False
+    #: The job has been seen in post-copy: no way back.
+    post_copy_seen: bool = False
     post_copy_refusals: int = 0
     #: Nothing more to try: the driver cannot pause either.
     force_refused: bool = False

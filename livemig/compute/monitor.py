@@ -63,7 +63,8 @@ class Listener(Protocol):
 
     def sampled(self, job: jobs.JobStats, elapsed_s: float) -> None: ...
 
-    def post_copy_started(self, decision: Decision) -> None: ...
+    def switched(self) -> None:
+        """The guest runs at the destination now, in post-copy."""
 
     def paused(self, decision: Decision) -> None: ...
 
@@ -71,7 +72,10 @@ class Listener(Protocol):
         """The timeout (or the pause limit) asks for something."""
 
     def refused(
-        self, do: Do, request: Request | None, error: str, *, final: bool
+        self,
+        do: Do,
+        request: Request | None,
+        error: exception.LivemigError,
     ) -> None:
         """The hypervisor refused what was asked."""
 
@@ -139,15 +143,15 @@ class Monitor:
                 self._see(force=request)
 
     def _note(self, job: jobs.JobStats) -> None:
-        """A switch that somebody else made is seen too."""
+        """The switch counts when the job is seen in post-copy, whoever
+        made it: a switch that was only asked for may still fail."""
         if (
-            job.state is jobs.JobState.POST_COPY
-            and not self.seen.post_copy_started
+            job.state
+            in (jobs.JobState.POST_COPY, jobs.JobState.POST_COPY_FAILED)
+            and not self.seen.post_copy_seen
         ):
-            self._see(post_copy_started=True)
-            self.listener.post_copy_started(
-                Decision(Do.START_POST_COPY, 'the guest is in post-copy')
-            )
+            self._see(post_copy_started=True, post_copy_seen=True)
+            self.listener.switched()
 
     def _see(self, **changes: object) -> None:
         self.seen = dataclasses.replace(self.seen, **changes)  # type: ignore[arg-type]
@@ -218,7 +222,7 @@ class Monitor:
     ) -> None:
         """The migration is untouched and goes on."""
         self._see(abort=None, abort_refused=final)
-        self.listener.refused(Do.ABORT, request, error.message, final=final)
+        self.listener.refused(Do.ABORT, request, error)
 
     def _own_request(self, decision: Decision) -> None:
         """The timeout's wish becomes a request like an operator's."""
@@ -279,12 +283,13 @@ class Monitor:
             return
         else:
             self._see(post_copy_started=True)
-            self.listener.post_copy_started(decision)
+            # Post-copy is often over before the next tick.
+            self._note(self.driver.job(self.guest_id))
 
     def _refuse_force(self, error: exception.LivemigError) -> None:
         request = self.seen.force
         self._see(force_refused=True)
-        self.listener.refused(Do.PAUSE, request, error.message, final=True)
+        self.listener.refused(Do.PAUSE, request, error)
 
     def _lift_post_copy_limit(
         self, decision: Decision, job: jobs.JobStats, elapsed_s: float

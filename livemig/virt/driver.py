@@ -254,13 +254,19 @@ class Driver(abc.ABC):
     def prepare_destination(self, plan: TransferPlan) -> None:
         """Make what the guest needs here before it comes.
 
-        For copied disks: the instance's directory and each disk with the
-        right virtual size and backing file, and a note of what was made
-        by this migration, so that ``undo_destination`` removes that and
-        nothing else. Repeating for the same migration is harmless.
+        Unless both hosts share it: the instance's directory (its console
+        goes there), and for each copied disk a file with the right
+        virtual size and backing file; and a note of what was made by this
+        migration, so that ``undo_destination`` removes that and nothing
+        else. Repeating for the same migration is harmless.
         :raises DestinationNotPrepared: no room, files of somebody else in
             the way ...; what it had made is removed again.
         """
+
+    @abc.abstractmethod
+    def prepared(self) -> list[tuple[str, int]]:
+        """(guest id, migration id) of every note that lies here: what
+        ``prepare_destination`` made and nobody finished or undid yet."""
 
     @abc.abstractmethod
     def undo_destination(self, guest_id: str, migration_id: int) -> None:

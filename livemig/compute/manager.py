@@ -1,0 +1,516 @@
+"""Receiving side of the messages to a host: a method a message.
+
+Each hands over at once. A message is a nudge: what is to be done is read
+from the record, and what is not (any more) so there is dropped.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log
+
+from livemig import concurrency, context, exception, notifications
+from livemig.compute import checks, instances, rpcapi, runner
+from livemig.compute.convergence import Do
+from livemig.compute.registry import Registry
+from livemig.compute.runner import POWER_STATES, Runner, Tools
+from livemig.notifications import Phase
+from livemig.objects import base, migration_states, service
+from livemig.objects.instance import Instance
+from livemig.objects.instance_states import PowerState, TaskState
+from livemig.objects.migration import Migration
+from livemig.objects.migration_states import Event, Status
+from livemig.objects.store import Store
+from livemig.virt import driver as virt
+from livemig.virt import job as jobs
+
+LOG = log.getLogger(__name__)
+
+
+class ComputeManager:
+    """One host's manager.
+
+    :param store: where the records are kept: a ConductorStore.
+    """
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        driver: virt.Driver,
+        store: Store,
+        compute_api: rpcapi.ComputeAPI,
+        notifier: notifications.Notifier,
+        clock: concurrency.Clock,
+    ) -> None:
+        self._conf = conf
+        self.host: str = conf.host
+        self._driver = driver
+        self._store = store
+        self._compute_api = compute_api
+        self._notifier = notifier
+        self._clock = clock
+        self._stop = concurrency.Event()
+        self._tools = Tools(
+            conf=conf,
+            host=self.host,
+            driver=driver,
+            compute_api=compute_api,
+            notifier=notifier,
+            clock=clock,
+            stop=self._stop,
+        )
+        self.registry = Registry(
+            lambda: int(conf.max_concurrent_live_migrations), self._ended
+        )
+        self._instances = instances.Instances(
+            self.host, driver, notifier, self._compute_api
+        )
+
+    # -- life of the process ------------------------------------------------
+    def run_periodic_tasks(self) -> None:
+        """Report, and look for work; each on its own.
+
+        :raises LivemigError: the last thing that went wrong.
+        """
+        self.report()
+        self.look_for_work()
+        self.tidy_up()
+        self._instances.sync_power_states(self._context(), self.registry)
+
+    def reload(self) -> None:
+        """SIGHUP: mutable options changed."""
+        self.registry.reload()
+
+    def stop(self) -> None:
+        """Let go of everything; transfers go on in the hypervisor."""
+        self._stop.set()
+        if not self.registry.close(self._conf.graceful_shutdown_timeout):
+            LOG.warning('Some migrations did not let go in time.')
+        self._driver.close()
+
+    def report(self) -> None:
+        """Heartbeat, with what this host is and can."""
+        facts = self._driver.host_facts().to_dict() | {
+            'rpc_version': rpcapi.VERSION
+        }
+        self._store.service_report(
+            {
+                'host': self.host,
+                'binary': service.COMPUTE,
+                'topic': rpcapi.TOPIC,
+                'version': service.SERVICE_VERSION,
+                'last_seen_at': base.utcnow(),
+                'facts': facts,
+            }
+        )
+
+    def look_for_work(self) -> None:
+        """Casts get lost with their receiver: the record is what counts.
+
+        Takes up every unfinished migration that leaves this host, brings
+        their requests to those that are here, and carries on with
+        instances that were being made or deleted.
+        """
+        ctxt = self._context()
+        for migration in Migration.list(
+            ctxt,
+            {
+                'source_compute': self.host,
+                'status': sorted(map(str, migration_states.UNFINISHED)),
+            },
+        ):
+            self._take_up(migration)
+        self._instances.carry_on(ctxt, self.registry)
+
+    def tidy_up(self) -> None:
+        """Remove what ended migrations left here while nobody answered."""
+        for guest_id, migration_id in self._driver.prepared():
+            row = self._store.migration_get(migration_id)
+            if row is None or Status(row['status']) not in (
+                migration_states.FINAL - {Status.COMPLETED}
+            ):
+                continue
+            if self._another_is_coming(guest_id, migration_id):
+                continue
+            LOG.info(
+                'Removing what migration %(id)s left here of guest %(guest)s.',
+                {'id': migration_id, 'guest': guest_id},
+            )
+            try:
+                self._driver.undo_destination(guest_id, migration_id)
+            except exception.HypervisorError as exc:
+                LOG.warning('%s', exc.message)
+
+    def _take_up(self, migration: Migration) -> None:
+        known = self.registry.get(migration.id)
+        if known is not None:
+            for do, request in runner.requests_of(migration):
+                self._deliver(known, do, request)
+            return
+        if Status(migration.status) is Status.ACCEPTED:
+            # Not placed yet: the conductor's.
+            if not migration.plan:
+                return
+            migration.fire(Event.ENQUEUE)
+        ctxt = self._context_of(migration)
+        if self.registry.add(
+            Runner(self._tools, ctxt, Migration.get(ctxt, migration.id))
+        ):
+            LOG.info(
+                'Migration %(id)s is taken up in status %(status)s.',
+                {'id': migration.id, 'status': migration.status},
+            )
+            if migration.abort_requested_at is not None:
+                self.registry.start_now(migration.id)
+
+    def _deliver(self, known: Runner, do: Do, request: Any) -> None:
+        known.request(do, request)
+        if do is Do.ABORT:
+            # One that still waits for its turn need not wait to end.
+            self.registry.start_now(known.migration_id)
+
+    def _ended(self, done: Runner) -> None:
+        """A runner is done: was its instance deleted meanwhile?"""
+        if self._stop.is_set():
+            return
+        self._instances.after_migration(self._context(), done.instance_uuid)
+
+    # -- messages: instances ------------------------------------------------
+    def build_instance(
+        self,
+        ctxt: context.RequestContext,
+        instance_uuid: str,
+        issued_at: str,
+    ) -> None:
+        """Make the instance, if it still is to be made here."""
+        self._instances.build(ctxt, instance_uuid)
+
+    def terminate_instance(
+        self,
+        ctxt: context.RequestContext,
+        instance_uuid: str,
+        issued_at: str,
+    ) -> None:
+        """Destroy the instance, after its migration if there is one."""
+        known = self.registry.of_instance(instance_uuid)
+        if known is not None:
+            self._deliver(known, Do.ABORT, runner.deletion_of(instance_uuid))
+            return
+        self._instances.terminate(ctxt, instance_uuid)
+
+    def destroy_guest(
+        self, ctxt: context.RequestContext, instance_uuid: str
+    ) -> None:
+        """Destroy the guest of an instance that is being deleted."""
+        instance = Instance.get(ctxt, instance_uuid, deleted=True)
+        if instance.deleted or instance.task_state == TaskState.DELETING:
+            self._driver.destroy(instance_uuid)
+
+    def guest_state(
+        self, ctxt: context.RequestContext, instance_uuid: str
+    ) -> dict[str, Any] | None:
+        """What the hypervisor here says; asked, never remembered."""
+        state = self._driver.guest_state(instance_uuid)
+        return state.to_dict() if state else None
+
+    # -- messages: checks ---------------------------------------------------
+    def check_can_live_migrate_destination(
+        self, ctxt: context.RequestContext, migration_id: int
+    ) -> dict[str, Any]:
+        """Can it come here? All reasons; and the plan if there is none."""
+        migration = Migration.get(ctxt, migration_id)
+        with self._recorded(ctxt, migration, 'destination'):
+            return self._check_destination(ctxt, migration)
+
+    def _check_destination(
+        self, ctxt: context.RequestContext, migration: Migration
+    ) -> dict[str, Any]:
+        facts = self._driver.host_facts()
+        reasons = checks.can_migrate(facts) + checks.destination_is_free(
+            self.host, self._driver.guest_state(migration.instance_uuid)
+        )
+        probe = self._driver.make_probe()
+        try:
+            answer = self._compute_api.check_can_live_migrate_source(
+                ctxt,
+                str(migration.source_compute),
+                migration.id,
+                facts.to_dict(),
+                probe,
+            )
+        finally:
+            self._driver.drop_probe(probe)
+        cpu = answer.get('cpu')
+        if cpu and not self._driver.cpu_fits(cpu):
+            reasons.append(
+                checks.Reason(
+                    self.host,
+                    'its CPU lacks features of the CPU of '
+                    f'{migration.source_compute}.',
+                )
+            )
+        return {
+            'reasons': [r.to_dict() for r in reasons] + answer['reasons'],
+            'plan': answer['plan'],
+        }
+
+    def check_can_live_migrate_source(
+        self,
+        ctxt: context.RequestContext,
+        migration_id: int,
+        destination: dict[str, Any],
+        probe: str,
+    ) -> dict[str, Any]:
+        """Can it leave for that destination? Makes the plan."""
+        migration = Migration.get(ctxt, migration_id)
+        with self._recorded(ctxt, migration, 'source'):
+            return self._check_source(
+                migration, virt.HostFacts.from_dict(destination), probe
+            )
+
+    def _check_source(
+        self, migration: Migration, there: virt.HostFacts, probe: str
+    ) -> dict[str, Any]:
+        guest_id = migration.instance_uuid
+        facts = self._driver.host_facts()
+        state = self._driver.guest_state(guest_id)
+        reasons = checks.guest_is_there(self.host, state)
+        if reasons:
+            return {
+                'reasons': [r.to_dict() for r in reasons],
+                'plan': None,
+                'cpu': '',
+            }
+        reasons += checks.can_migrate(facts)
+        reasons += checks.same_hypervisor(facts, there)
+        error = self._driver.reachable(there)
+        if error:
+            reasons.append(checks.Reason(self.host, error))
+        shared = self._driver.sees_probe(probe)
+        storage = checks.storage(
+            migration.block_migration,
+            shared,
+            self._driver.disks(guest_id),
+            self.host,
+            there,
+        )
+        reasons += storage.reasons
+        reasons += checks.enough_disk(
+            storage,
+            there,
+            self._conf.reserved_host_disk_mb,
+            migration.disk_over_commit,
+        )
+        plan = virt.TransferPlan(
+            guest_id=guest_id,
+            migration_id=migration.id,
+            destination=there,
+            block_migration=storage.block_migration,
+            disks=storage.copied,
+            shared_directory=shared,
+            paused=state is not None and state.power is jobs.Power.PAUSED,
+        )
+        return {
+            'reasons': [r.to_dict() for r in reasons],
+            'plan': plan.to_dict(),
+            'cpu': facts.cpu,
+        }
+
+    # -- messages: a migration's way ----------------------------------------
+    def live_migration(
+        self,
+        ctxt: context.RequestContext,
+        migration_id: int,
+        issued_at: str,
+    ) -> None:
+        """The migration was placed: begin it, if it still is so."""
+        migration = Migration.get(ctxt, migration_id)
+        if migration.source_compute != self.host:
+            LOG.warning('Migration %s is not of this host.', migration_id)
+        elif Status(migration.status) in (Status.ACCEPTED, Status.QUEUED):
+            self._take_up(migration)
+        else:
+            LOG.info(
+                'Migration %(id)s is %(status)s already; the message of '
+                '%(issued)s comes too late.',
+                {
+                    'id': migration_id,
+                    'status': migration.status,
+                    'issued': issued_at,
+                },
+            )
+
+    def live_migration_abort(
+        self,
+        ctxt: context.RequestContext,
+        migration_id: int,
+        issued_at: str,
+    ) -> None:
+        """An abort stands on the record."""
+        self._requests_changed(ctxt, migration_id, issued_at)
+
+    def live_migration_force_complete(
+        self,
+        ctxt: context.RequestContext,
+        migration_id: int,
+        issued_at: str,
+    ) -> None:
+        """A force complete stands on the record."""
+        self._requests_changed(ctxt, migration_id, issued_at)
+
+    def _requests_changed(
+        self,
+        ctxt: context.RequestContext,
+        migration_id: int,
+        issued_at: str,
+    ) -> None:
+        migration = Migration.get(ctxt, migration_id)
+        if (
+            migration.source_compute == self.host
+            and Status(migration.status) in migration_states.ON_SOURCE
+        ):
+            self._take_up(migration)
+        else:
+            LOG.info(
+                'Migration %(id)s is %(status)s: the request of %(issued)s '
+                'comes too late.',
+                {
+                    'id': migration_id,
+                    'status': migration.status,
+                    'issued': issued_at,
+                },
+            )
+
+    def pre_live_migration(
+        self, ctxt: context.RequestContext, migration_id: int
+    ) -> None:
+        """Prepare for a guest that is to come here."""
+        migration, plan = self._coming(ctxt, migration_id, Status.PREPARING)
+        with self._told(ctxt, migration, 'live_migration_pre'):
+            self._driver.prepare_destination(plan)
+
+    def post_live_migration_at_destination(
+        self, ctxt: context.RequestContext, migration_id: int
+    ) -> dict[str, Any]:
+        """The guest has come: make it lasting; say how it does."""
+        migration, plan = self._coming(
+            ctxt, migration_id, Status.POST_MIGRATING
+        )
+        with self._told(ctxt, migration, 'live_migration_post_dest'):
+            self._driver.finish_destination(plan.guest_id, migration_id)
+            state = self._driver.guest_state(plan.guest_id)
+            job = self._driver.completed_job(plan.guest_id)
+        return {
+            'power_state': int(
+                POWER_STATES[state.power] if state else PowerState.NOSTATE
+            ),
+            'job': job.to_dict() if job else None,
+        }
+
+    def rollback_live_migration_at_destination(
+        self, ctxt: context.RequestContext, migration_id: int
+    ) -> None:
+        """Remove what this migration made here, and nothing else."""
+        migration = Migration.get(ctxt, migration_id)
+        if self._another_is_coming(migration.instance_uuid, migration_id):
+            raise exception.StateConflict(
+                what=f'Guest {migration.instance_uuid}',
+                expected=f'only migration {migration_id} to {self.host}',
+                found='a newer one on its way here',
+            )
+        with self._told(ctxt, migration, 'live_migration_rollback_dest'):
+            self._driver.undo_destination(
+                migration.instance_uuid, migration_id
+            )
+
+    def _coming(
+        self,
+        ctxt: context.RequestContext,
+        migration_id: int,
+        expected: Status,
+    ) -> tuple[Migration, virt.TransferPlan]:
+        """The migration, if it still is as the message expects.
+
+        :raises StateConflict: the message came too late.
+        """
+        migration = Migration.get(ctxt, migration_id)
+        if migration.status != expected or migration.dest_compute != self.host:
+            raise exception.StateConflict(
+                what=f'Migration {migration_id}',
+                expected=f'{expected} to {self.host}',
+                found=f'{migration.status} to {migration.dest_compute}',
+            )
+        return migration, virt.TransferPlan.from_dict(migration.plan or {})
+
+    # -- helpers ------------------------------------------------------------
+    def _another_is_coming(self, guest_id: str, migration_id: int) -> bool:
+        """A late roll-back must not hit a newer migration's guest."""
+        coming = Migration.list(
+            self._context(),
+            {
+                'instance_uuid': guest_id,
+                'dest_compute': self.host,
+                'status': sorted(map(str, migration_states.UNFINISHED)),
+            },
+        )
+        return any(other.id != migration_id for other in coming)
+
+    def _context(self) -> context.RequestContext:
+        return context.admin_context(self._store)
+
+    def _context_of(self, migration: Migration) -> context.RequestContext:
+        """The context of the one who asked for the migration."""
+        return context.RequestContext(
+            user_id=migration.user_id,
+            project_id=migration.project_id,
+            request_id=migration.request_id,
+            is_admin=True,
+            store=self._store,
+        )
+
+    def _recorded(
+        self, ctxt: context.RequestContext, migration: Migration, side: str
+    ) -> instances.Recorded:
+        return instances.Recorded(
+            ctxt,
+            self.host,
+            migration.instance_uuid,
+            str(migration.request_id),
+            f'compute_check_can_live_migrate_{side}',
+        )
+
+    def _told(
+        self,
+        ctxt: context.RequestContext,
+        migration: Migration,
+        operation: str,
+    ) -> instances.Recorded:
+        """Record the event of the message and notify start and end."""
+        events = {
+            'live_migration_pre': 'compute_pre_live_migration',
+            'live_migration_post_dest': (
+                'compute_post_live_migration_at_destination'
+            ),
+            'live_migration_rollback_dest': (
+                'compute_rollback_live_migration_at_destination'
+            ),
+        }
+
+        def notify(phase: Phase, error: BaseException | None) -> None:
+            instance = Instance.get(
+                ctxt, migration.instance_uuid, deleted=True
+            )
+            self._notifier.notify(
+                ctxt, operation, phase, instance, migration, error
+            )
+
+        return instances.Recorded(
+            ctxt,
+            self.host,
+            migration.instance_uuid,
+            str(migration.request_id),
+            events[operation],
+            notify,
+        )

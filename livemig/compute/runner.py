@@ -1,0 +1,702 @@
+"""One migration on its source host, from queued to its final status.
+
+A step a status: a runner built after a restart goes on where the record
+says it stopped. All ways back lead through ``_roll_back``, and only that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from oslo_config import cfg
+from oslo_log import log
+
+from livemig import concurrency, context, exception
+from livemig.compute import convergence, monitor, outcome, policy, story
+from livemig.compute.convergence import Cause, Do, Request, Seen
+from livemig.compute.journal import AWAY
+from livemig.compute.monitor import Stopped
+from livemig.compute.outcome import Outcome
+from livemig.compute.rpcapi import ComputeAPI
+from livemig.notifications import Notifier, Phase
+from livemig.objects import base, migration_states
+from livemig.objects.instance import Instance
+from livemig.objects.instance_states import PowerState, TaskState, VmState
+from livemig.objects.migration import Migration
+from livemig.objects.migration_states import Event, Status
+from livemig.virt import driver as virt
+from livemig.virt import job as jobs
+
+LOG = log.getLogger(__name__)
+
+T = TypeVar('T')
+
+#: How soon what could not be reached is asked again, s.
+RETRY_S = 1.0
+#: A roll-back waits this long for the destination's manager, s; what it
+#: left there is removed when that manager is back.
+ROLL_BACK_PATIENCE_S = 120.0
+#: Looks, a tick apart, before something alarming is believed: the two
+#: hypervisors are not read at the same instant.
+LOOKS = 5
+
+POWER_STATES = {
+    jobs.Power.RUNNING: PowerState.RUNNING,
+    jobs.Power.PAUSED: PowerState.PAUSED,
+    jobs.Power.SHUTOFF: PowerState.SHUTDOWN,
+    jobs.Power.CRASHED: PowerState.CRASHED,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Tools:
+    """What every runner of a host works with; made once at start-up."""
+
+    conf: cfg.ConfigOpts
+    host: str
+    driver: virt.Driver
+    compute_api: ComputeAPI
+    notifier: Notifier
+    clock: concurrency.Clock
+    stop: concurrency.Event
+
+
+class Runner:
+    """The only one who moves this migration on, once it is queued."""
+
+    def __init__(
+        self, tools: Tools, ctxt: context.RequestContext, migration: Migration
+    ) -> None:
+        self.migration_id = migration.id
+        self.instance_uuid = migration.instance_uuid
+        self.mailbox = monitor.Mailbox()
+        self._tools = tools
+        self._driver = tools.driver
+        self._ctxt = ctxt
+        self._migration = migration
+        self._seen = Seen()
+        self._policy = convergence.Policy()
+        self._start_error = ''
+        self._story = story.Story(
+            ctxt,
+            tools.host,
+            migration.id,
+            migration.instance_uuid,
+            tools.notifier,
+        )
+
+    # -- what others may ask ------------------------------------------------
+    def request(self, do: Do, request: Request) -> None:
+        """Hand over a request; the same one again changes nothing."""
+        if self.mailbox.put(do, request) and request.cause is not Cause.DELETE:
+            self._story.requested(do, request)
+
+    def close(self) -> None:
+        """Never to be run (any more)."""
+        self._story.journal.close()
+
+    def reload(self) -> None:
+        """The options changed: what is mutable holds from now on."""
+        self._policy = self._build_policy()
+
+    def run(self) -> None:
+        """Go on until the migration has ended, or the process stops."""
+        try:
+            self._story.begin()
+            self._requests_of_record()
+            while Status(self._migration.status) in self._STEPS:
+                self._STEPS[Status(self._migration.status)](self)
+            self._story.end(self._migration)
+            self._patient(self._written)
+        except Stopped:
+            LOG.info(
+                'Migration %(id)s goes on in the hypervisor while this '
+                'manager stops; status %(status)s.',
+                {'id': self.migration_id, 'status': self._migration.status},
+            )
+        finally:
+            self.close()
+
+    # -- steps, one a status ------------------------------------------------
+    def _queued(self) -> None:
+        if self._wants_abort():
+            self._fire_back(Event.ABORT, 'Aborted before it began.')
+        else:
+            self._fire(Event.PREPARE)
+
+    def _prepare(self) -> None:
+        """Prepare the destination and begin the transfer.
+
+        After a restart it is all done again: preparing is idempotent, and
+        the transfer begins only in status running.
+        """
+        if self._wants_abort():
+            self._roll_back(Event.ABORT, 'Aborted while preparing.')
+            return
+        try:
+            self._patient(self._prepare_destination, never_sent=True)
+        except exception.LivemigError as exc:
+            self._roll_back(Event.FAIL, exc.message)
+            return
+        error = self._hypervisor(
+            lambda: self._driver.reachable(self._plan.destination)
+        )
+        if error:
+            self._roll_back(Event.FAIL, error)
+        elif self._wants_abort():
+            self._roll_back(Event.ABORT, 'Aborted while preparing.')
+        else:
+            self._start()
+
+    def _prepare_destination(self) -> None:
+        self._tools.compute_api.pre_live_migration(
+            self._ctxt, self._destination, self.migration_id
+        )
+
+    def _start(self) -> None:
+        self._policy = self._build_policy()
+        self._fire(
+            Event.START,
+            {
+                'started_at': base.utcnow(),
+                'timeout_s': self._policy.timeout_s,
+            },
+        )
+        try:
+            self._driver.start(self._plan, policy.options_of(self._policy))
+        except exception.HypervisorError as exc:
+            # The steps go on with running: both hypervisors are asked.
+            LOG.warning(
+                'Migration %(id)s: %(exc)s',
+                {'id': self.migration_id, 'exc': exc.message},
+            )
+            self._start_error = exc.message
+
+    def _transfer(self) -> None:
+        """Watch the transfer, then find out how it ended."""
+        if self._policy == convergence.Policy():
+            self._policy = self._build_policy()
+        watcher = monitor.Monitor(
+            driver=self._driver,
+            guest_id=self.instance_uuid,
+            policy=lambda: self._policy,
+            mailbox=self.mailbox,
+            listener=self._story,
+            clock=self._tools.clock,
+            stop=self._tools.stop,
+            tick_s=self._tools.conf.libvirt.live_migration_monitor_interval,
+            seen=self._already_seen(),
+        )
+        self._seen = watcher.run()
+        self._patient(self._written)
+        self._reread()
+        self._settle()
+
+    def _already_seen(self) -> Seen:
+        """What the guest itself tells of what was done before."""
+        state = self._guest_here()
+        if state is None or state.power is not jobs.Power.PAUSED:
+            return self._seen
+        if self._plan.paused or state.reason is jobs.Reason.USER:
+            return dataclasses.replace(self._seen, user_paused=True)
+        if self._migration.force_requested_at is None:
+            return self._seen
+        # Paused by the manager before this one: its limit begins anew.
+        job = self._hypervisor(lambda: self._driver.job(self.instance_uuid))
+        return dataclasses.replace(
+            self._seen, limits_lifted=True, paused_at_s=job.elapsed_ms / 1000
+        )
+
+    def _finish(self) -> None:
+        """The guest has moved: make that lasting on both sides."""
+        self._story.tell('live_migration_post', Phase.START)
+        try:
+            answer = self._patient(self._post_at_destination)
+            self._hypervisor(lambda: self._driver.finish_source(self._plan))
+        except exception.LivemigError as exc:
+            self._fire_back(
+                Event.FAIL,
+                f'The guest runs on {self._destination}, but the work after '
+                f'its move failed: {exc.message}',
+            )
+            return
+        self._story.tell('live_migration_post', Phase.END)
+        self._fire(
+            Event.FINISH,
+            {'downtime_ms': self._downtime_ms(answer['job'])},
+            {
+                'task_state': None,
+                'progress': 0,
+                'power_state': answer['power_state'],
+            },
+            {'task_state': str(TaskState.MIGRATING)},
+        )
+
+    def _post_at_destination(self) -> dict[str, Any]:
+        return self._tools.compute_api.post_live_migration_at_destination(
+            self._ctxt, self._destination, self.migration_id
+        )
+
+    _STEPS = {
+        Status.QUEUED: _queued,
+        Status.PREPARING: _prepare,
+        Status.RUNNING: _transfer,
+        Status.POST_COPY: _transfer,
+        Status.POST_MIGRATING: _finish,
+    }
+
+    # -- how it ended -------------------------------------------------------
+    def _settle(self) -> None:
+        """Nothing is under way: ask both hypervisors until they tell."""
+        alarming = 0
+        while True:
+            found = self._look()
+            if found in (Outcome.LOST, Outcome.TWICE):
+                alarming += 1
+                if alarming >= LOOKS:
+                    self._lose(found)
+                    return
+            elif found is Outcome.MOVED:
+                self._moved()
+                return
+            elif found is Outcome.AT_SOURCE:
+                self._stayed()
+                return
+            elif found is Outcome.SHUT_OFF_AT_SOURCE:
+                self._roll_back(
+                    Event.FAIL,
+                    'The guest shut down while it was being migrated.',
+                    {
+                        'vm_state': str(VmState.STOPPED),
+                        'power_state': int(PowerState.SHUTDOWN),
+                    },
+                )
+                return
+            elif self._goes_on(found):
+                return
+            self._wait(
+                self._tools.conf.libvirt.live_migration_monitor_interval
+            )
+
+    def _look(self) -> Outcome:
+        here = self._guest_here()
+        there = self._patient(self._guest_there)
+        found = outcome.outcome(here, there)
+        LOG.info(
+            'Migration %(id)s: source %(source)s says %(here)s, destination '
+            '%(destination)s says %(there)s: %(found)s.',
+            {
+                'id': self.migration_id,
+                'source': self._tools.host,
+                'here': here,
+                'destination': self._destination,
+                'there': there,
+                'found': found,
+            },
+        )
+        return found
+
+    def _goes_on(self, found: Outcome) -> bool:
+        """It is not over. True if there is a job to watch again."""
+        if found is Outcome.POST_COPY_BROKEN:
+            self._note_reason(
+                "Post-copy is broken: part of the guest's memory is still "
+                f'at {self._tools.host}. Nothing is touched; do not stop '
+                'either host.'
+            )
+        elif found is Outcome.POST_COPY and not self._seen.post_copy_seen:
+            self._seen = dataclasses.replace(
+                self._seen, post_copy_started=True, post_copy_seen=True
+            )
+            self._story.switched()
+        job = self._hypervisor(lambda: self._driver.job(self.instance_uuid))
+        return job.state is not jobs.JobState.NONE
+
+    def _moved(self) -> None:
+        """From now on the record says that it runs at the destination."""
+        if self._seen.post_copy_started:
+            by = 'post-copy'
+        elif self._seen.paused_at_s is not None or (
+            self._seen.limits_lifted and not self._seen.user_paused
+        ):
+            by = 'pause'
+        else:
+            by = 'converged'
+        job = self._hypervisor(
+            lambda: self._driver.completed_job(self.instance_uuid)
+        )
+        self._fire(
+            Event.MEMORY_COPIED,
+            {
+                'completed_by': by,
+                'downtime_ms': self._downtime_ms(
+                    job.to_dict() if job else None, by
+                ),
+                'throughput_bytes_per_s': self._throughput(job),
+                'reason': None,
+            },
+            {
+                'host': self._destination,
+                'node': self._migration.dest_node,
+            },
+        )
+
+    def _stayed(self) -> None:
+        seen = self._seen
+        asked = (
+            seen.abort is not None
+            or self._migration.abort_requested_at is not None
+        )
+        if Status(self._migration.status) is Status.POST_COPY:
+            self._lose(Outcome.AT_SOURCE)
+        elif asked and not seen.abort_refused:
+            self._roll_back(Event.ABORT, self._abort_reason())
+        else:
+            error = (
+                self._driver.transfer_error(self.instance_uuid)
+                or self._start_error
+                or 'the transfer ended without an error of the hypervisor'
+            )
+            self._roll_back(
+                Event.FAIL,
+                f'The transfer from {self._tools.host} to '
+                f'{self._destination} failed: {error}. The guest runs on '
+                f'{self._tools.host}.',
+            )
+
+    def _abort_reason(self) -> str:
+        cause = self._seen.abort.cause if self._seen.abort else Cause.OPERATOR
+        job = self._story.last_job
+        left = (
+            f' {job.memory_remaining_bytes // 1024**2} MiB of memory and '
+            f'{job.disk_remaining_bytes // 1024**2} MiB of disks were left '
+            f'in pass {job.pass_number} after {self._story.elapsed_s:.0f} s.'
+            if job
+            else ''
+        )
+        texts = {
+            Cause.OPERATOR: 'Aborted on request of user '
+            f'{self._migration.abort_requested_by}.',
+            Cause.TIMEOUT: 'Aborted by the completion timeout of '
+            f'{self._policy.timeout_s} s '
+            '(live_migration_completion_timeout).',
+            Cause.PAUSE_LIMIT: 'Aborted because the forced pause had not '
+            'arrived after '
+            f'{self._policy.forced_pause_limit_s:g} s '
+            '(live_migration_forced_pause_limit).',
+            Cause.DELETE: 'Aborted because the instance is deleted.',
+        }
+        return f'{texts[cause]}{left} The guest runs on {self._tools.host}.'
+
+    def _lose(self, found: Outcome) -> None:
+        """It cannot be told where the guest runs, or it is gone."""
+        source, destination = self._tools.host, self._destination
+        texts = {
+            Outcome.LOST: f'The guest is gone from {source} and '
+            f'{destination}. Look at the QEMU logs of both hosts.',
+            Outcome.TWICE: f'The guest runs on {source} AND {destination}. '
+            'Neither is touched; stop the wrong one by hand before its '
+            'disks are damaged.',
+            Outcome.AT_SOURCE: f'The guest is at {source} although it had '
+            'been switched to post-copy. Look at it before using it.',
+        }
+        LOG.critical(
+            'Migration %(id)s of instance %(uuid)s: %(text)s',
+            {
+                'id': self.migration_id,
+                'uuid': self.instance_uuid,
+                'text': texts[found],
+            },
+        )
+        self._fire(
+            Event.LOSE,
+            {'reason': texts[found]},
+            {'task_state': None, 'vm_state': str(VmState.ERROR)},
+            {'task_state': str(TaskState.MIGRATING)},
+        )
+
+    # -- the one way back ---------------------------------------------------
+    def _roll_back(
+        self,
+        event: Event,
+        reason: str,
+        instance_values: dict[str, Any] | None = None,
+    ) -> None:
+        """The guest runs at the source, nothing is left at the
+        destination, the task state is clear; the status comes last.
+
+        Each step may be repeated: a restart half way begins it again.
+        """
+        self._story.tell('live_migration_rollback', Phase.START)
+        state = self._hypervisor(self._release_guest)
+        try:
+            self._patient(
+                self._undo_destination, patience_s=ROLL_BACK_PATIENCE_S
+            )
+        except AWAY:
+            reason += (
+                f' The manager of {self._destination} does not answer: what '
+                'was prepared there is removed when it is back.'
+            )
+        except exception.HypervisorError as exc:
+            reason += f' {self._destination}: {exc.message}'
+        values = {
+            'power_state': int(POWER_STATES[state.power])
+            if state
+            else int(PowerState.NOSTATE)
+        } | (instance_values or {})
+        self._story.tell('live_migration_rollback', Phase.END)
+        self._fire_back(event, reason, values)
+
+    def _undo_destination(self) -> None:
+        self._tools.compute_api.rollback_live_migration_at_destination(
+            self._ctxt, self._destination, self.migration_id
+        )
+
+    def _release_guest(self) -> jobs.GuestState | None:
+        """What livemig did to the guest is undone: pause and limits.
+
+        libvirt lets a guest go on by itself when its migration is
+        cancelled; resume is called only where it did not, and never while
+        a job is active or for a guest its user had paused.
+        """
+        state = self._driver.guest_state(self.instance_uuid)
+        for _ in range(LOOKS):
+            if state is None or not state.job:
+                break
+            self._wait(
+                self._tools.conf.libvirt.live_migration_monitor_interval
+            )
+            state = self._driver.guest_state(self.instance_uuid)
+        if (
+            state is not None
+            and state.power is jobs.Power.PAUSED
+            and state.reason is not jobs.Reason.USER
+            and not state.job
+            and not self._seen.user_paused
+        ):
+            self._driver.resume(self.instance_uuid)
+            state = self._driver.guest_state(self.instance_uuid)
+        if state is not None and (
+            self._seen.limits_lifted
+            or self._migration.force_requested_at is not None
+        ):
+            self._put_limits_back()
+        return state
+
+    def _put_limits_back(self) -> None:
+        """They outlive the job in that QEMU (libvirt 9.0)."""
+        first = policy.options_of(self._policy)
+        try:
+            self._driver.set_bandwidth(
+                self.instance_uuid, first.bandwidth_mib_s
+            )
+            if first.max_downtime_ms is not None:
+                self._driver.set_max_downtime(
+                    self.instance_uuid, first.max_downtime_ms
+                )
+        except exception.NoActiveJob as exc:
+            LOG.debug('%s', exc.message)
+
+    def _fire_back(
+        self,
+        event: Event,
+        reason: str,
+        instance_values: dict[str, Any] | None = None,
+    ) -> None:
+        self._fire(
+            event,
+            {'reason': reason},
+            {'task_state': None, 'progress': 0} | (instance_values or {}),
+            {'task_state': str(TaskState.MIGRATING)},
+        )
+
+    # -- reaching out, patiently --------------------------------------------
+    def _fire(self, event: Event, *args: Any) -> None:
+        """Fire, waiting for the record's keeper as long as it takes."""
+
+        def fire() -> None:
+            try:
+                self._migration.fire(event, *args)
+            except exception.StateConflict:
+                # A reply was lost after the swap: it has happened.
+                wanted = migration_states.accepts(event)
+                if Status(self._migration.status) in wanted:
+                    raise
+
+        self._patient(self._written)
+        self._patient(fire)
+
+    def _written(self) -> None:
+        """The journal's changes are on the record."""
+        if not self._story.journal.drained(RETRY_S):
+            raise exception.ReplyTimeout(
+                host='the conductor', method='journal', limit_s=RETRY_S
+            )
+
+    def _patient(
+        self,
+        call: Callable[[], T],
+        patience_s: float | None = None,
+        never_sent: bool = False,
+    ) -> T:
+        """Call until somebody answers.
+
+        :param patience_s: give up after that; None = never.
+        :param never_sent: wait for the broker, not for a silent host.
+        :raises Stopped:
+        """
+        clock = self._tools.clock
+        began_s = clock.monotonic_s()
+        while True:
+            try:
+                return call()
+            except AWAY as exc:
+                silent = isinstance(exc, exception.ReplyTimeout)
+                waited_s = clock.monotonic_s() - began_s
+                if (never_sent and silent) or (
+                    patience_s is not None and waited_s > patience_s
+                ):
+                    raise
+                LOG.warning(
+                    'Migration %(id)s: %(exc)s Asking again.',
+                    {'id': self.migration_id, 'exc': exc.message},
+                )
+            self._wait(RETRY_S)
+
+    def _hypervisor(self, call: Callable[[], T]) -> T:
+        """Call this host's hypervisor until it is there.
+
+        :raises Stopped:
+        """
+        while True:
+            try:
+                return call()
+            except exception.HypervisorUnavailable as exc:
+                LOG.warning(
+                    'Migration %(id)s: %(exc)s Asking again.',
+                    {'id': self.migration_id, 'exc': exc.message},
+                )
+            self._wait(RETRY_S)
+
+    def _wait(self, seconds: float) -> None:
+        """:raises Stopped:"""
+        if self._tools.clock.wait(self._tools.stop, seconds):
+            raise Stopped
+
+    # -- what is known ------------------------------------------------------
+    @property
+    def _plan(self) -> virt.TransferPlan:
+        return virt.TransferPlan.from_dict(self._migration.plan or {})
+
+    @property
+    def _destination(self) -> str:
+        return self._migration.dest_compute or ''
+
+    def _build_policy(self) -> convergence.Policy:
+        instance = self._patient(self._instance)
+        return policy.build(
+            self._tools.conf,
+            self._plan,
+            instance.memory_mb,
+            self._driver.capabilities(),
+        )
+
+    def _guest_here(self) -> jobs.GuestState | None:
+        return self._hypervisor(
+            lambda: self._driver.guest_state(self.instance_uuid)
+        )
+
+    def _guest_there(self) -> jobs.GuestState | None:
+        answer = self._tools.compute_api.guest_state(
+            self._ctxt, self._destination, self.instance_uuid
+        )
+        return jobs.GuestState.from_dict(answer) if answer else None
+
+    def _reread(self) -> None:
+        self._patient(self._migration.refresh)
+
+    def _note_reason(self, reason: str) -> None:
+        if self._migration.reason != reason:
+            LOG.error('Migration %s: %s', self.migration_id, reason)
+            self._patient(lambda: self._migration.save_values(reason=reason))
+
+    def _requests_of_record(self) -> None:
+        """What was asked before this runner was there."""
+        for do, request in requests_of(self._migration):
+            self.request(do, request)
+        if self._instance_is_deleted():
+            self.request(Do.ABORT, deletion_of(self.instance_uuid))
+
+    def _wants_abort(self) -> bool:
+        self._reread()
+        self._requests_of_record()
+        return (
+            self._migration.abort_requested_at is not None
+            or self._instance_is_deleted()
+        )
+
+    def _instance_is_deleted(self) -> bool:
+        instance = self._patient(self._instance)
+        return bool(instance.task_state == TaskState.DELETING)
+
+    def _instance(self) -> Instance:
+        return Instance.get(self._ctxt, self.instance_uuid, deleted=True)
+
+    def _downtime_ms(
+        self, job: dict[str, Any] | None, by: str | None = None
+    ) -> int | None:
+        """What the hypervisor measured; null for post-copy, whose figure
+        says 8 ms where a guest stood still for 38 s (QEMU 7.2)."""
+        by = by or self._migration.completed_by
+        if by == 'post-copy':
+            return None
+        if job is None:
+            return self._migration.downtime_ms
+        return int(job['downtime_ms'])
+
+    def _throughput(self, job: jobs.JobStats | None) -> int | None:
+        job = job or self._story.last_job
+        if job is None or not job.elapsed_ms:
+            return None
+        return int(job.transferred_bytes * 1000 / job.elapsed_ms)
+
+
+def deletion_of(instance_uuid: str) -> Request:
+    """The abort that a deletion asks for."""
+    return Request(Cause.DELETE, f'delete-{instance_uuid}')
+
+
+def requests_of(migration: Migration) -> list[tuple[Do, Request]]:
+    """The requests that stand on the record; nobody's are the timeout's."""
+    found = []
+    if migration.force_requested_at is not None:
+        found.append(
+            (
+                Do.PAUSE,
+                Request(
+                    _cause(migration.force_requested_by),
+                    str(migration.force_request_id),
+                    migration.force_requested_by,
+                    migration.force_method or 'auto',
+                ),
+            )
+        )
+    if migration.abort_requested_at is not None:
+        found.append(
+            (
+                Do.ABORT,
+                Request(
+                    _cause(migration.abort_requested_by),
+                    str(migration.abort_request_id),
+                    migration.abort_requested_by,
+                ),
+            )
+        )
+    return found
+
+
+def _cause(user_id: str | None) -> Cause:
+    return Cause.TIMEOUT if user_id is None else Cause.OPERATOR
