@@ -5,6 +5,7 @@ There is no module-level CONF: each service of a process has its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from oslo_config import cfg
@@ -34,6 +35,12 @@ _MODULES = (
 )
 
 
+#: What oslo.config says of a value: its file, and what is wrong with it.
+_COMPLAINT = re.compile(
+    r"LocationInfo\(.*detail='([^']*)'\) is not valid: (.*)", re.DOTALL
+)
+
+
 class WrongOption(Exception):
     """An option has a value it must not have; the text names both."""
 
@@ -57,7 +64,8 @@ def set_library_defaults() -> None:
     """
     from oslo_messaging import opts
 
-    tables = dict(opts.list_opts())
+    # Its list_opts() gives copies.
+    tables = dict(opts._opts)
     for (group, name), value in rpc.MESSAGING_DEFAULTS.items():
         cfg.set_defaults(tables[group], **{name: value})
 
@@ -73,9 +81,11 @@ def check(conf: cfg.ConfigOpts) -> None:
         try:
             section[opt.dest]
         except (ValueError, cfg.Error) as error:
+            found = _COMPLAINT.search(str(error))
+            where, why = found.groups() if found else (_files(conf), error)
             raise WrongOption(
-                f'option [{group}] {opt.name} in '
-                f'{_where(conf, group, opt)}: {error}'
+                f'option [{group}] {opt.name} in {where}: '
+                + ' '.join(str(why).split())
             ) from error
     for needed, other in (
         ('tls_cert_file', 'tls_key_file'),
@@ -83,13 +93,13 @@ def check(conf: cfg.ConfigOpts) -> None:
     ):
         if conf.api[needed] and not conf.api[other]:
             raise WrongOption(
-                f'option [api] {other} in {_where(conf, "api", None)}: is '
+                f'option [api] {other} in {_files(conf)}: is '
                 f'missing; {needed} needs it'
             )
     if conf.service_down_time <= conf.report_interval:
         raise WrongOption(
             f'option [DEFAULT] service_down_time in '
-            f'{_where(conf, "DEFAULT", None)}: {conf.service_down_time} s '
+            f'{_files(conf)}: {conf.service_down_time} s '
             f'must be longer than report_interval, {conf.report_interval} s'
         )
 
@@ -100,12 +110,5 @@ def _each() -> Iterator[tuple[str, cfg.Opt]]:
             yield group, opt
 
 
-def _where(conf: cfg.ConfigOpts, group: str, opt: cfg.Opt | None) -> str:
-    """The file an option was set in, as well as that can be told."""
-    if opt is not None:
-        location = conf.get_location(
-            opt.dest, None if group == 'DEFAULT' else group
-        )
-        if location is not None and location.detail:
-            return str(location.detail)
+def _files(conf: cfg.ConfigOpts) -> str:
     return ', '.join(conf.config_file or ()) or 'no file'

@@ -20,7 +20,7 @@ for all. Has no meaning under gunicorn or uWSGI.
         default=8774,
         help="""
 Port that ``livemig-api`` and ``livemig-all`` listen on; 0 takes a free
-one. Has no meaning under gunicorn or uWSGI.
+one (it is logged). Has no meaning under gunicorn or uWSGI.
 """,
     ),
     cfg.IntOpt(
@@ -119,8 +119,7 @@ for an API that is reached through a proxy which rewrites paths.
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, GROUP)
+    conf.register_opts(OPTS, GROUP.name)
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

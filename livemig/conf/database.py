@@ -30,6 +30,7 @@ the conductor.
         min=0,
         help="""
 Connections that a process may open above ``max_pool_size`` for a while.
+0 means none.
 
 Related options: the sum should be at least ``executor_thread_pool_size``
 plus ``[api] threads``, or requests wait for a connection and fail.
@@ -39,8 +40,7 @@ plus ``[api] threads``, or requests wait for a connection and fail.
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, GROUP)
+    conf.register_opts(OPTS, GROUP.name)
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

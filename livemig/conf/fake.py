@@ -121,8 +121,7 @@ OPTS: list[cfg.Opt] = [*_WORLD, *_PACE]
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, GROUP)
+    conf.register_opts(OPTS, GROUP.name)
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

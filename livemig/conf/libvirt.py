@@ -279,8 +279,7 @@ OPTS: list[cfg.Opt] = _CONNECTION + _ADDRESSES + _TRANSFER
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, GROUP)
+    conf.register_opts(OPTS, GROUP.name)
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

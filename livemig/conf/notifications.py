@@ -42,8 +42,7 @@ waits for a notification.
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, GROUP)
+    conf.register_opts(OPTS, GROUP.name)
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

@@ -54,8 +54,7 @@ MESSAGING_DEFAULTS: dict[tuple[str | None, str], object] = {
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, GROUP)
+    conf.register_opts(OPTS, GROUP.name)
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

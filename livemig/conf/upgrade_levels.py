@@ -22,8 +22,7 @@ more are refused and name the version. Not set: no limit.
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, GROUP)
+    conf.register_opts(OPTS, GROUP.name)
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

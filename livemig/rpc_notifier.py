@@ -1,0 +1,157 @@
+"""Notifications on their way out: whoever emits one never waits.
+
+They go through a bounded queue to one thread. While the broker is away
+that thread waits (``[oslo_messaging_notifications] retry``); when the
+queue is full, new ones are dropped and the log says how many.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import oslo_messaging
+from oslo_config import cfg
+from oslo_log import log as logging
+from oslo_serialization import jsonutils
+
+from livemig import concurrency, context
+
+LOG = logging.getLogger(__name__)
+
+#: (versioned, publisher, context, priority, event type, payload as JSON)
+Item = tuple[bool, str, context.RequestContext, str, str, str]
+
+
+class Outbox:
+    """The queue of one process' service and the thread behind it."""
+
+    def __init__(self, conf: cfg.ConfigOpts, url: str | None) -> None:
+        transport = oslo_messaging.get_notification_transport(
+            conf, conf.oslo_messaging_notifications.transport_url or url
+        )
+        self._transport = transport
+        self._notifiers = {
+            False: oslo_messaging.Notifier(transport),
+            True: oslo_messaging.Notifier(
+                transport,
+                topics=conf.notifications.versioned_notifications_topics,
+            ),
+        }
+        self._enabled = bool(conf.oslo_messaging_notifications.driver)
+        self._queue: concurrency.Queue[Item | None] = concurrency.Queue(
+            conf.notifications.queue_length
+        )
+        self._lock = concurrency.Lock()
+        self._dropped = 0
+        self._thread: concurrency.Handle | None = None
+
+    def emitter(self, publisher_id: str, versioned: bool) -> Emitter:
+        return Emitter(self, publisher_id, versioned)
+
+    def put(self, item: Item) -> None:
+        if not self._enabled:
+            return
+        with self._lock:
+            if self._thread is None:
+                self._thread = concurrency.spawn(
+                    self._run, name='notifications'
+                )
+            try:
+                self._queue.put_nowait(item)
+            except concurrency.Full:
+                self._dropped += 1
+                if self._dropped == 1:
+                    LOG.warning(
+                        'Notification %s is dropped, and so are further '
+                        'ones: %d wait to be sent already.',
+                        item[4],
+                        self._queue.maxsize,
+                    )
+                return
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
+            LOG.warning('%d notifications were dropped.', dropped)
+
+    def _run(self) -> None:
+        while True:
+            item = self._queue.get()
+            try:
+                if item is None:
+                    return
+                self._send(item)
+            except Exception:
+                LOG.exception('A notification was not sent.')
+            finally:
+                self._queue.task_done()
+
+    def _send(self, item: Item) -> None:
+        versioned, publisher_id, ctxt, priority, event_type, payload = item
+        notifier = self._notifiers[versioned].prepare(
+            publisher_id=publisher_id
+        )
+        send = getattr(notifier, priority.lower())
+        send(ctxt, event_type, jsonutils.loads(payload))
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all that was put so far is sent; True if it is."""
+        until = time.monotonic() + timeout_s
+        done = self._queue.all_tasks_done
+        with done:
+            while self._queue.unfinished_tasks:
+                left = until - time.monotonic()
+                if left <= 0:
+                    return False
+                done.wait(left)
+        return True
+
+    def close(self, timeout_s: float) -> None:
+        """Send what is there, if that is possible in time, and end."""
+        if self._thread is not None:
+            if self.flush(timeout_s):
+                self._queue.put(None)
+                self._thread.join(timeout_s)
+            else:
+                LOG.warning(
+                    '%d notifications were not sent before the end.',
+                    self._queue.qsize(),
+                )
+        concurrency.run_all([self._transport.cleanup], timeout_s)
+
+
+class Emitter:
+    """What a service holds: its publisher's name is in each."""
+
+    def __init__(
+        self, outbox: Outbox, publisher_id: str, versioned: bool
+    ) -> None:
+        self._outbox = outbox
+        self._publisher_id = publisher_id
+        self._versioned = versioned
+
+    def emit(
+        self,
+        ctxt: context.RequestContext,
+        priority: str,
+        event_type: str,
+        payload: dict[str, Any],
+    ) -> None:
+        """Have it sent; never waits.
+
+        :param priority: ``info``, ``error`` ...
+        :param payload: JSON; copied at once.
+        """
+        self._outbox.put(
+            (
+                self._versioned,
+                self._publisher_id,
+                ctxt,
+                priority,
+                event_type,
+                jsonutils.dumps(payload),
+            )
+        )
+
+    def flush(self, timeout_s: float = 10.0) -> bool:
+        """For tests: wait until all is sent."""
+        return self._outbox.flush(timeout_s)
