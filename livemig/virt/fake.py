@@ -259,6 +259,17 @@ class FakeDriver(driver.Driver):
             return 'No space left on device'
         return ''
 
+    def prepared(self) -> list[tuple[str, int]]:
+        with self._hypervisor() as host:
+            return [
+                (guest_id, note.migration_id)
+                for guest_id, note in host.notes.items()
+            ]
+
+    def prepared(self) -> list[tuple[str, int]]:
+        with self._hypervisor() as host:
+            return [(one, n.migration_id) for one, n in host.notes.items()]
+
     def undo_destination(self, guest_id: str, migration_id: int) -> None:
         with self._hypervisor() as host:
             guest = host.guests.get(guest_id)

@@ -1,0 +1,32 @@
+"""Gives each case of the contract suite its two hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contract import rig as rigs
+
+
+@pytest.fixture(params=rigs.rigs())
+def rig(request: pytest.FixtureRequest) -> Iterator[rigs.Rig]:
+    made: rigs.Rig
+    if request.param == 'fake':
+        made = rigs.FakeRig()
+    else:
+        from tests.contract import libvirt_rig
+
+        made = libvirt_rig.LibvirtRig()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def fake_rig() -> Iterator[rigs.FakeRig]:
+    """For what can only be brought about in a simulation."""
+    made = rigs.FakeRig()
+    yield made
+    made.close()
