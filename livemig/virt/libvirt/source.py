@@ -1,0 +1,282 @@
+"""The source's side of a migration: start, read, abort, switch, finish."""
+
+from __future__ import annotations
+
+import logging
+
+import libvirt
+
+from livemig import concurrency, exception
+from livemig.virt.driver import TransferOptions, TransferPlan
+from livemig.virt.job import GuestState, JobState, JobStats, Power, Reason
+from livemig.virt.libvirt import (
+    connection,
+    domain_xml,
+    errors,
+    files,
+    flags,
+    guests,
+    states,
+    stats,
+    transfer,
+)
+
+LOG = logging.getLogger(__name__)
+
+#: How long the source's QEMU may take to end after the guest runs at the
+#: destination.
+LEAVE_S = 30.0
+POLL_S = 0.2
+
+_POST_COPY = frozenset({Reason.POST_COPY, Reason.POST_COPY_FAILED})
+
+_COMPLETED = (
+    libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED
+    # Reading does not consume them.
+    | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
+)
+
+
+class Source:
+    """What this host does when a guest leaves."""
+
+    def __init__(
+        self,
+        conn: connection.Connection,
+        place: files.Place,
+        transfers: transfer.Transfers,
+        host: str,
+        clock: concurrency.Clock,
+    ) -> None:
+        self._conn = conn
+        self._place = place
+        self._transfers = transfers
+        self._host = host
+        self._clock = clock
+
+    # -- start --------------------------------------------------------------
+    def start(
+        self,
+        plan: TransferPlan,
+        options: TransferOptions,
+        *,
+        unsafe_storage: bool,
+    ) -> None:
+        guest_id = plan.guest_id
+        state = self._state(guest_id)
+        if state is None:
+            raise self._not_found(guest_id)
+        if not states.runs(state) or state.job or state.reason in _POST_COPY:
+            raise self._failed(
+                f'guest {guest_id} cannot be moved: it is {state.power} '
+                f'({state.reason})'
+                + (', another job is active' if state.job else '')
+            )
+        try:
+            chosen = flags.choose_flags(
+                plan,
+                options,
+                paused=state.power is Power.PAUSED,
+                unsafe_storage=unsafe_storage,
+            )
+        except flags.Refused as error:
+            raise self._failed(str(error)) from error
+        live, lasting = self._moved_xml(plan)
+        request = flags.Request(
+            uri=plan.destination.migration_uri,
+            flags=chosen,
+            params=flags.params(plan, options, live, lasting),
+        )
+        downtime_ms = options.max_downtime_ms or flags.DEFAULT_DOWNTIME_MS
+        LOG.info(
+            'Migration %d of guest %s to %s begins: flags %#x.',
+            plan.migration_id,
+            guest_id,
+            request.uri,
+            chosen,
+        )
+        self._transfers.start(guest_id, request, downtime_ms)
+
+    def _moved_xml(self, plan: TransferPlan) -> tuple[str | None, str | None]:
+        """The guest's live and lasting definition as the destination shall
+        have them; None: as they are here."""
+        here = self._place.directory(plan.guest_id)
+        there = f'{plan.destination.instances_path}/{plan.guest_id}'
+        if here == there:
+            return None, None
+        live, lasting = self._conn.run(
+            lambda conn: _xml(conn, plan.guest_id), plan.guest_id, again=True
+        )
+        return (
+            domain_xml.moved(live, here, there),
+            domain_xml.moved(lasting, here, there),
+        )
+
+    # -- read ---------------------------------------------------------------
+    def job(self, guest_id: str) -> JobStats:
+        # First ours, then libvirt's: a call that returns in between leaves
+        # no reading that looks like an end.
+        ours = self._transfers.running(guest_id)
+        reading = None
+        if files.is_guest_id(guest_id):
+            reading = self._conn.run(
+                lambda conn: _read_job(conn, guest_id), guest_id, again=True
+            )
+        if reading is not None:
+            if ours is not None:
+                ours.seen(reading)
+            return reading
+        if ours is not None and ours.running:
+            return ours.unseen()
+        return JobStats(state=JobState.NONE)
+
+    def completed_job(self, guest_id: str) -> JobStats | None:
+        if not files.is_guest_id(guest_id):
+            return None
+        came = self._conn.run(
+            lambda conn: _read_completed(conn, guest_id), guest_id, again=True
+        )
+        return came or self._conn.figures(guest_id)
+
+    # -- obey ---------------------------------------------------------------
+    def abort(self, guest_id: str) -> None:
+        if not files.is_guest_id(guest_id):
+            raise self._no_job(guest_id)
+
+        def ask(conn: libvirt.virConnect) -> str:
+            domain = conn.lookupByUUIDString(guest_id)
+            number, reason = domain.state()
+            if states.guest_state(number, reason).reason in _POST_COPY:
+                return 'the guest is in post-copy'
+            # abortJob ends jobs of any kind, also a snapshot.
+            if transfer.sends(domain):
+                domain.abortJob()
+                return ''
+            raise self._no_job(guest_id)
+
+        refused = self._conn.run(
+            ask,
+            guest_id,
+            translate=lambda e: errors.translate_abort(
+                e, self._host, guest_id
+            ),
+        )
+        if refused:
+            raise exception.AbortRefused(
+                host=self._host, guest_id=guest_id, reason=refused
+            )
+
+    def start_post_copy(self, guest_id: str) -> None:
+        if not files.is_guest_id(guest_id):
+            raise self._no_job(guest_id)
+        under_way = self._transfers.running(guest_id) is not None
+
+        def ask(conn: libvirt.virConnect) -> None:
+            nonlocal under_way
+            domain = conn.lookupByUUIDString(guest_id)
+            number, reason = domain.state()
+            if states.guest_state(number, reason).reason in _POST_COPY:
+                return
+            under_way = under_way or transfer.sends(domain)
+            domain.migrateStartPostCopy(0)
+
+        self._conn.run(
+            ask,
+            guest_id,
+            translate=lambda e: errors.translate_post_copy(
+                e, self._host, guest_id, under_way
+            ),
+        )
+
+    # -- finish -------------------------------------------------------------
+    def finish(self, plan: TransferPlan) -> None:
+        """
+        :raises HypervisorError: a QEMU still has the disks open: they are
+            not removed.
+        """
+        guest_id = plan.guest_id
+        state = self._wait_until_left(guest_id)
+        if states.runs(state):
+            LOG.error(
+                'Guest %s should have left, but is %s here: nothing of it '
+                'is touched.',
+                guest_id,
+                state,
+            )
+            return
+        if state is not None:
+            self._conn.run(
+                lambda conn: guests.undefine_stopped(conn, guest_id), guest_id
+            )
+        self._transfers.forget(guest_id)
+        if plan.shared_directory:
+            return
+        try:
+            self._place.remove_directory(guest_id)
+        except (files.InUse, OSError) as error:
+            raise self._failed(str(error)) from error
+
+    def _wait_until_left(self, guest_id: str) -> GuestState | None:
+        """The guest runs at the destination some time before its QEMU here
+        has ended; it is paused then."""
+        until_s = self._clock.monotonic_s() + LEAVE_S
+        never = concurrency.Event()
+        while True:
+            ours = self._transfers.running(guest_id)
+            state = self._state(guest_id)
+            leaving = ours is not None or (
+                state is not None and state.power is Power.PAUSED
+            )
+            if not leaving or self._clock.monotonic_s() >= until_s:
+                return state
+            self._clock.wait(never, POLL_S)
+
+    # -- helpers ------------------------------------------------------------
+    def _state(self, guest_id: str) -> GuestState | None:
+        return self._conn.run(
+            lambda conn: guests.state_of(conn, guest_id), guest_id, again=True
+        )
+
+    def _failed(self, reason: str) -> exception.HypervisorError:
+        return exception.HypervisorError(host=self._host, reason=reason)
+
+    def _not_found(self, guest_id: str) -> exception.GuestNotFound:
+        return exception.GuestNotFound(host=self._host, guest_id=guest_id)
+
+    def _no_job(self, guest_id: str) -> exception.NoActiveJob:
+        return exception.NoActiveJob(host=self._host, guest_id=guest_id)
+
+
+def _xml(conn: libvirt.virConnect, guest_id: str) -> tuple[str, str]:
+    """The live and the lasting definition."""
+    domain = conn.lookupByUUIDString(guest_id)
+    secure = libvirt.VIR_DOMAIN_XML_SECURE
+    live = domain.XMLDesc(secure | libvirt.VIR_DOMAIN_XML_MIGRATABLE)
+    return live, domain.XMLDesc(secure | libvirt.VIR_DOMAIN_XML_INACTIVE)
+
+
+def _read_job(conn: libvirt.virConnect, guest_id: str) -> JobStats | None:
+    domain = guests.find(conn, guest_id)
+    if domain is None:
+        return None
+    try:
+        state = states.guest_state(*domain.state())
+    except libvirt.libvirtError as error:
+        if errors.code(error) == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+    return transfer.read_job(domain, state)
+
+
+def _read_completed(
+    conn: libvirt.virConnect, guest_id: str
+) -> JobStats | None:
+    domain = guests.find(conn, guest_id)
+    if domain is None:
+        return None
+    try:
+        return stats.completed(domain.jobStats(_COMPLETED))
+    except libvirt.libvirtError as error:
+        if errors.code(error) in transfer.NO_JOB:
+            return None
+        raise
