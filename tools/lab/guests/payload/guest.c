@@ -47,6 +47,7 @@ static u32 have_pm, pm_last, pm_rest, up_ms;
 /* Time of day: its last full second, and the virtual time of that moment. */
 static u32 rtc_day, rtc_second_of_day, rtc_register, rtc_s, rtc_at_ms;
 static u32 rtc_first_s, rtc_first_ms, rtc_seen;
+static u32 rtc_known, rtc_polled_ms;
 
 /* ------------------------------------------------------------- the machine */
 
@@ -200,9 +201,13 @@ static u32 from_bcd(u32 value)
 static void read_clock_of_day(void)
 {
     u32 hour, minute, second, again, now;
+    /* Who looks seldom cannot tell when the second began. */
+    u32 prompt = rtc_known && up_ms - rtc_polled_ms <= 15;
+    rtc_polled_ms = up_ms;
     second = cmos(0);
-    if (second == rtc_register)
+    if (rtc_known && second == rtc_register)
         return;
+    rtc_known = 1;
     do {
         second = cmos(0);
         minute = cmos(2);
@@ -219,11 +224,13 @@ static void read_clock_of_day(void)
     if (now < rtc_second_of_day)
         rtc_day++;
     rtc_second_of_day = now;
+    if (!prompt)
+        return;
     read_virtual_clock();
     rtc_s = rtc_day * 86400 + now;
     rtc_at_ms = up_ms;
-    /* The very first reading is no beginning of a second; the next one is. */
-    if (rtc_seen < 2 && ++rtc_seen == 2) {
+    if (!rtc_seen) {
+        rtc_seen = 1;
         rtc_first_s = rtc_s;
         rtc_first_ms = rtc_at_ms;
     }
@@ -557,7 +564,7 @@ static void say_where_we_are(void)
     put_hex(sum);
     field("swept", swept);
     field("up", up_ms);
-    if (rtc_seen == 2) {
+    if (rtc_seen) {
         field("rtc", rtc_s - rtc_first_s);
         field("at", rtc_at_ms - rtc_first_ms);
     }
