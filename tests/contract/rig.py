@@ -284,7 +284,11 @@ class FakeRig(Rig):
 
     def close(self) -> None:
         for guest_id in self.spawned:
-            for one in (self.source, self.destination):
+            # Where it lives first: its disks may be shared.
+            for one in sorted(
+                (self.source, self.destination),
+                key=lambda d: d.guest_state(guest_id) is None,
+            ):
                 one.destroy(guest_id)
         self.world.check()
         assert self.leftovers() == []
