@@ -97,7 +97,7 @@ INSTANCES = Table(
         'project_id', 'deleted', 'created_at', 'id',
     ),
     Index('ix_instances_created', 'deleted', 'created_at', 'id'),
-    Index('ix_instances_host', 'host', 'deleted'),
+    Index('ix_instances_host', 'host', 'deleted', 'created_at', 'id'),
     Index('ix_instances_updated', 'updated_at'),
     **_OPTIONS,
 )  # fmt: skip

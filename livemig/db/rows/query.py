@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy import types
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from livemig.db.types import UtcDateTime, parse_time
 from livemig.objects.store import Row, Values
@@ -148,17 +151,45 @@ def _clean(text: str) -> str:
     return text.encode('utf-8', 'replace').decode('utf-8')
 
 
+class _Few(FunctionElement[bool]):
+    """A condition that few rows fulfil.
+
+    SQLite keeps no histogram: it would read the whole table in the order
+    wanted, to filter out what changed (measured with 100,000 migrations:
+    45 ms instead of 2).
+    """
+
+    name = 'unlikely'
+    type = types.Boolean()
+    inherit_cache = True
+
+    def self_group(self, against: Any = None) -> Self:
+        """As it is: SQLAlchemy would write ``unlikely(...) = 1``, in which
+        SQLite no longer recognises the hint."""
+        return self
+
+
+@compiles(_Few)
+def _as_it_is(few: _Few, compiler: SQLCompiler, **kwargs: Any) -> str:
+    return compiler.process(few.clause_expr, **kwargs)
+
+
+@compiles(_Few, 'sqlite')
+def _with_a_hint(few: _Few, compiler: SQLCompiler, **kwargs: Any) -> str:
+    return f'unlikely{compiler.process(few.clause_expr, **kwargs)}'
+
+
 def conditions(table: sa.Table, filters: Values) -> list[Condition]:
     """One condition a filter: columns and changes_since/changes_before.
 
     :raises ValueError: a name that is neither.
     """
-    found = []
+    found: list[Condition] = []
     for name, value in filters.items():
         if name == 'changes_since':
-            found.append(table.c.updated_at >= parse_time(value))
+            found.append(_Few(table.c.updated_at >= parse_time(value)))
         elif name == 'changes_before':
-            found.append(table.c.updated_at <= parse_time(value))
+            found.append(_Few(table.c.updated_at <= parse_time(value)))
         else:
             found.append(matches(column(table, name), value))
     return found
@@ -203,8 +234,8 @@ def after(
     condition = sa.or_(*steps)
     col, descending = keys[0]
     if not col.nullable:
-        value = marker[col.name]
-        bound = col <= value if descending else col >= value
+        limit = sa.literal(marker[col.name], col.type)
+        bound = col <= limit if descending else col >= limit
         return sa.and_(bound, condition)
     return condition
 
@@ -213,10 +244,12 @@ def _beyond(col: sa.Column[Any], descending: bool, value: Any) -> Condition:
     """Strictly after ``value``; NULL counts as smaller than anything."""
     if value is None:
         return sa.false() if descending else col.is_not(None)
+    # As a literal: SQLAlchemy has no < and > for a bare True or False.
+    limit = sa.literal(value, col.type)
     if not descending:
-        greater: Condition = col > value
+        greater: Condition = col > limit
         return greater
-    less: Condition = col < value
+    less: Condition = col < limit
     return sa.or_(less, col.is_(None)) if col.nullable else less
 
 

@@ -59,7 +59,7 @@ def upgrade():
     steps.create_index(
         'ix_instances_host',
         'instances',
-        ['host', 'deleted'],
+        ['host', 'deleted', 'created_at', 'id'],
     )
     steps.create_index(
         'ix_instances_project_created',

@@ -1,0 +1,285 @@
+"""Large tables: pages come out of indexes, in a fixed number of queries."""
+
+import datetime
+import re
+
+import pytest
+import sqlalchemy as sa
+
+from livemig.db.api import Database
+from livemig.db.models import ACTIONS, EVENTS, FAULTS, INSTANCES, MIGRATIONS
+from tests.functional.db import conftest
+
+START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+INSTANCE_COUNT = 1000
+#: SQLite plans by rules, the others by what is in the tables.
+MIGRATION_COUNT = {'sqlite': 2000, 'postgresql': 30_000, 'mysql': 30_000}
+
+
+def at(seconds):
+    return START + datetime.timedelta(seconds=seconds)
+
+
+def instances():
+    for n in range(INSTANCE_COUNT):
+        yield {
+            'uuid': f'i{n}',
+            'display_name': f'server-{n}',
+            'project_id': f'p{n % 20}',
+            'host': f'h{n % 50}',
+            'created_at': at(n),
+            'updated_at': at(n + 60),
+        }
+
+
+def migrations(count):
+    for n in range(count):
+        yield {
+            'uuid': f'm{n}',
+            'instance_uuid': f'i{n % INSTANCE_COUNT}',
+            'project_id': f'p{n % 20}',
+            'source_compute': f'h{n % 50}',
+            'dest_compute': f'h{(n + 1) % 50}',
+            'status': 'running' if n % 1000 == 0 else 'completed',
+            'created_at': at(n // 3),
+            'updated_at': at(n),
+        }
+
+
+def audit(more):
+    """Five records of each instance."""
+    for n in range(INSTANCE_COUNT * 5):
+        yield {
+            'instance_uuid': f'i{n % INSTANCE_COUNT}',
+            'created_at': at(n),
+            **more(n),
+        }
+
+
+@pytest.fixture(scope='module')
+def count(backend):
+    return MIGRATION_COUNT[backend]
+
+
+@pytest.fixture(scope='module')
+def db(backend, count, template, tmp_path_factory):
+    directory = tmp_path_factory.mktemp('plans')
+    made = Database(conftest.url_of(backend, template, directory))
+    with made.transactions.engine.begin() as conn:
+        for table, rows in (
+            (INSTANCES, instances()),
+            (MIGRATIONS, migrations(count)),
+            (ACTIONS, audit(lambda n: {'action': 'x', 'request_id': f'r{n}'})),
+            (FAULTS, audit(lambda n: {'code': n})),
+        ):
+            conn.execute(sa.insert(table), list(rows))
+        columns = [ACTIONS.c.id, ACTIONS.c.action, ACTIONS.c.created_at]
+        conn.execute(
+            sa.insert(EVENTS).from_select(
+                ['action_id', 'event', 'created_at'], sa.select(*columns)
+            )
+        )
+        for table in (INSTANCES, MIGRATIONS, ACTIONS, EVENTS, FAULTS):
+            if backend == 'mysql':
+                conn.exec_driver_sql(f'ANALYZE TABLE {table.name}')
+            if backend == 'postgresql':
+                conn.exec_driver_sql(f'ANALYZE {table.name}')
+    yield made
+    conftest.erase(made)
+    made.dispose()
+
+
+def plan_of(db, statement, parameters):
+    """The plan as text, and whether it reads a table from end to end."""
+    with db.transactions.engine.connect() as conn:
+        if conn.dialect.name == 'sqlite':
+            rows = conn.exec_driver_sql(
+                f'EXPLAIN QUERY PLAN {statement}', parameters
+            )
+            lines = [row.detail for row in rows]
+            full = any(
+                line.startswith('SCAN') and 'INDEX' not in line
+                for line in lines
+                if 'anon_1' not in line
+            )
+        elif conn.dialect.name == 'postgresql':
+            rows = conn.exec_driver_sql(f'EXPLAIN {statement}', parameters)
+            lines = [row[0] for row in rows]
+            full = any('Seq Scan' in line for line in lines)
+        else:
+            rows = conn.exec_driver_sql(f'EXPLAIN {statement}', parameters)
+            lines = [
+                f'{row.table} {row.type} {row.key} {row.Extra}' for row in rows
+            ]
+            full = any(
+                row.split()[1] == 'ALL' and not row.startswith('<derived')
+                for row in lines
+            )
+    return '\n'.join(lines), full
+
+
+def sorts(plan):
+    return any(
+        word in plan
+        for word in ('TEMP B-TREE FOR ORDER BY', 'Sort Key', 'filesort')
+    )
+
+
+UNFINISHED = ['accepted', 'queued', 'preparing', 'running']
+FEW = 50
+
+#: call, the index that must serve it, whether it must come out sorted.
+#: The changed ones are few, and sorted after they were found.
+CASES = {
+    'all migrations': (
+        lambda db, _: db.migration_list({}, limit=FEW),
+        'ix_migrations_created',
+        True,
+    ),
+    'a page in the middle': (
+        lambda db, n: db.migration_list({}, limit=FEW, marker=f'm{n // 2}'),
+        'ix_migrations_created',
+        True,
+    ),
+    'by status, a page in the middle': (
+        lambda db, n: db.migration_list(
+            {'status': 'completed'}, limit=FEW, marker=f'm{n // 2}'
+        ),
+        'ix_migrations_(status_)?created',
+        True,
+    ),
+    'by project': (
+        lambda db, _: db.migration_list({'project_id': 'p7'}, limit=FEW),
+        'ix_migrations_(project_)?created',
+        True,
+    ),
+    'by host': (
+        lambda db, _: db.migration_list({'host': 'h7'}, limit=FEW),
+        'ix_migrations_(created|source|dest)',
+        False,
+    ),
+    'of one instance': (
+        lambda db, _: db.migration_list(
+            {'instance_uuid': 'i0', 'status': UNFINISHED}
+        ),
+        'ix_migrations_instance',
+        False,
+    ),
+    "a source's work": (
+        lambda db, _: db.migration_list(
+            {'source_compute': 'h0', 'status': UNFINISHED}
+        ),
+        'ix_migrations_(source|status_created)',
+        False,
+    ),
+    "a destination's work": (
+        lambda db, _: db.migration_list(
+            {'dest_compute': 'h1', 'status': UNFINISHED}
+        ),
+        'ix_migrations_(dest|status_created)',
+        False,
+    ),
+    'all unfinished': (
+        lambda db, _: db.migration_list({'status': UNFINISHED}),
+        'ix_migrations_status_created',
+        False,
+    ),
+    'changed migrations': (
+        lambda db, n: db.migration_list({'changes_since': at(n - 20)}),
+        'ix_migrations_updated',
+        False,
+    ),
+    'one migration': (
+        lambda db, _: db.migration_get(500),
+        '(?i)primary|migrations_pkey',
+        True,
+    ),
+    'all instances': (
+        lambda db, _: db.instance_list({}, limit=FEW),
+        'ix_instances_created',
+        True,
+    ),
+    "a project's instances, a page in the middle": (
+        lambda db, _: db.instance_list(
+            {'project_id': 'p7'}, limit=FEW, marker='i507'
+        ),
+        'ix_instances_(project_)?created',
+        True,
+    ),
+    "a host's instances": (
+        lambda db, _: db.instance_list({'host': 'h7'}),
+        'ix_instances_host',
+        False,
+    ),
+    'changed instances': (
+        lambda db, _: db.instance_list({'changes_since': at(1055)}),
+        'ix_instances_updated',
+        False,
+    ),
+    'one instance': (
+        lambda db, _: db.instance_get('i7'),
+        'uniq_instances0uuid|autoindex_instances',
+        True,
+    ),
+    'actions': (
+        lambda db, _: db.action_list('i7', {}, limit=2),
+        'ix_instance_actions_created',
+        True,
+    ),
+    'one action with its events': (
+        lambda db, _: db.action_get('i7', 'r7'),
+        'ix_instance_action_events_action',
+        False,
+    ),
+    'faults': (
+        lambda db, _: db.instance_faults([f'i{n}' for n in range(50)]),
+        'ix_instance_faults_instance',
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_an_index_serves(db, count, case):
+    call, index, in_order = CASES[case]
+    with conftest.Statements(db.transactions.engine) as statements:
+        assert call(db, count)
+    statement, parameters = statements[-1]
+    plan, full = plan_of(db, statement, parameters)
+    assert not full, plan
+    primary = case == 'one migration' and 'INTEGER PRIMARY KEY' in plan
+    assert primary or re.search(index, plan), plan
+    if in_order:
+        assert not sorts(plan), plan
+
+
+def test_a_full_scan_would_be_seen(db, count):
+    with conftest.Statements(db.transactions.engine) as statements:
+        db.migration_list({'reason': 'x'})
+    statement, parameters = statements[-1]
+    statement = statement.split('ORDER BY')[0]
+    assert plan_of(db, statement, parameters)[1]
+
+
+@pytest.mark.parametrize(
+    ('call', 'queries'),
+    [
+        (lambda db, n: db.instance_list({}, limit=n), 1),
+        (lambda db, n: db.instance_list({}, limit=n, marker='i999'), 2),
+        (lambda db, n: db.migration_list({}, limit=n), 1),
+        (lambda db, n: db.migration_list({}, limit=n, marker='m1999'), 2),
+        (lambda db, n: db.instance_faults([f'i{i}' for i in range(n)]), 1),
+        (lambda db, n: db.action_list('i7', {}, limit=n), 1),
+    ],
+)
+def test_queries_do_not_grow_with_rows(db, call, queries):
+    for rows in (1, 500):
+        with conftest.Statements(db.transactions.engine) as statements:
+            assert len(call(db, rows)) in (rows, 5)
+        assert len(statements) == queries
+
+
+def test_an_action_with_events_is_two_queries(db):
+    with conftest.Statements(db.transactions.engine) as statements:
+        assert len(db.action_get('i7', 'r7')['events']) == 1
+    assert len(statements) == 2
