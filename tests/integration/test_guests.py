@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from lab import packages
+from lab import kernel as linux_kernel
 from lab.guests import busybox, images, proof
 
 pytestmark = pytest.mark.libvirt
@@ -122,9 +122,11 @@ class Bench:
         return guest
 
     def linux(self, words: str, *, to: int = 0, more: Sequence[str]) -> Qemu:
-        initrd = busybox.build_initrd(CACHE, packages.kernel_modules(CACHE))
+        initrd = busybox.build_initrd(
+            CACHE, linux_kernel.kernel_modules(CACHE)
+        )
         more = ['-initrd', str(initrd), *more]
-        kernel = packages.kernel(CACHE)
+        kernel = linux_kernel.kernel(CACHE)
         guest = Qemu(kernel, words, 128, self.consoles[to], more)
         self.opened.append(guest)
         return guest
