@@ -279,6 +279,20 @@ class Client:
             ) from error
 
 
+class Endpoint:
+    """The messages of a manager, and nothing else of it, for a server.
+
+    :param messages: names of the methods that may be called from outside.
+    """
+
+    def __init__(
+        self, manager: Any, messages: Iterable[str], version: str
+    ) -> None:
+        self.RPC_VERSION = version
+        for name in messages:
+            setattr(self, name, getattr(manager, name))
+
+
 class Server:
     """Receives for one topic and server name."""
 
