@@ -249,6 +249,19 @@ def test_linux_marks_its_disk_and_finds_the_marker_again(bench):
     )
 
 
+def test_linux_notices_a_disk_that_forgets(bench):
+    raw = images.make_raw(bench.path / 'a.raw', 16)
+    bench.linux(busybox.cmdline(), more=drive(raw, 'raw'))
+    seen = bench.watch_linux()
+    seen.wait_line(lambda text: ' pulses=2 ' in text, 60)
+    with raw.open('r+b') as disk:
+        disk.seek(2 << 20)  # the pulse
+        disk.write(b'LIVEMIG:something else\n')
+    seen.wait_line(lambda text: text.startswith('LIVEMIG BAD '), 30)
+    seen.wait_line(lambda text: ' bad=1 ' in text, 30)
+    assert not seen.console().intact
+
+
 def test_linux_survives_a_migration_while_it_writes(bench):
     raw = images.make_raw(bench.path / 'a.raw', 16)
     words = busybox.cmdline('kept', 300)
