@@ -1,0 +1,234 @@
+"""Decides whether a body or query has the form its schema asks for."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import re
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jsonschema
+import jsonschema.protocols
+import jsonschema.validators
+from oslo_utils import timeutils, uuidutils
+
+from livemig import exception
+
+Schema = Mapping[str, Any]
+
+JSON_TYPES = frozenset(
+    {
+        '',
+        # A client that says nothing of it, by way of old libraries.
+        'text/plain',
+        'application/json',
+        'application/vnd.openstack.compute+json',
+    }
+)
+
+#: More pairs in a query than any client has a reason for.
+MAX_QUERY_FIELDS = 500
+
+# -- building blocks of the schemas -----------------------------------------
+_TRUE = ('True', 'TRUE', 'true', '1', 'ON', 'On', 'on', 'YES', 'Yes', 'yes')
+_FALSE = ('False', 'FALSE', 'false', '0', 'OFF', 'Off', 'off', 'NO', 'No',
+          'no')  # fmt: skip
+BOOLEAN: Schema = {'enum': [True, False, *_TRUE, *_FALSE]}
+BOOLEAN_WORD: Schema = {'enum': [*_TRUE, *_FALSE]}
+HOST: Schema = {
+    'type': 'string',
+    'minLength': 1,
+    'maxLength': 255,
+    'pattern': '^[a-zA-Z0-9._-]+$',
+}
+UUID: Schema = {'type': 'string', 'format': 'uuid'}
+NULLABLE_STRING: Schema = {'type': ['string', 'null']}
+TIME: Schema = {'type': 'string', 'format': 'date-time'}
+#: A query parameter that may come once.
+ONCE: Schema = {'type': 'string'}
+#: A query parameter that may come several times (any of).
+MANY: Schema = {'type': ['string', 'array'], 'items': {'type': 'string'}}
+LIMIT: Schema = {'type': 'string', 'pattern': '^[0-9]+$'}
+PAGING: Mapping[str, Schema] = {'limit': LIMIT, 'marker': ONCE}
+
+
+def closed(properties: Mapping[str, Schema], *required: str) -> Schema:
+    """An object with these properties and no others."""
+    return {
+        'type': 'object',
+        'properties': dict(properties),
+        'required': list(required),
+        'additionalProperties': False,
+    }
+
+
+def open_query(properties: Mapping[str, Schema]) -> Schema:
+    """A query of which what is not known is ignored, as Nova did once."""
+    return {'type': 'object', 'properties': dict(properties)}
+
+
+class InvalidInput(exception.LivemigError):
+    """What was sent has not the form it must have."""
+
+    template = 'Invalid input for {where}: {reason}'
+
+
+def is_true(value: object) -> bool:
+    """The meaning of a value that BOOLEAN accepts."""
+    return value is True or (isinstance(value, str) and value in _TRUE)
+
+
+def parse_time(text: str) -> datetime.datetime:
+    """A time from a query, aware UTC. :raises ValueError:"""
+    parsed = timeutils.parse_isotime(text)
+    utc: datetime.datetime = parsed.astimezone(datetime.UTC)
+    return utc
+
+
+# -- checking ---------------------------------------------------------------
+_formats = jsonschema.FormatChecker(formats=())
+
+
+@_formats.checks('uuid')
+def _is_uuid(value: object) -> bool:
+    return not isinstance(value, str) or uuidutils.is_uuid_like(value)
+
+
+@_formats.checks('date-time', raises=(ValueError, OverflowError))
+def _is_time(value: object) -> bool:
+    if isinstance(value, str):
+        parse_time(value)
+    return True
+
+
+@_formats.checks('regex', raises=(re.error, OverflowError, RecursionError))
+def _is_regex(value: object) -> bool:
+    if isinstance(value, str):
+        re.compile(value)
+    return True
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # In Python "$" also matches before a line feed at the end; the JSON
+    # Schema language knows no such exception.
+    return re.compile(re.sub(r'\$$', r'\\Z', pattern), re.ASCII)
+
+
+def _pattern(
+    _validator: Any, pattern: str, value: object, _schema: Schema
+) -> Iterator[jsonschema.ValidationError]:
+    if isinstance(value, str) and not _compiled(pattern).search(value):
+        yield jsonschema.ValidationError(
+            f'{value!r} does not match {pattern!r}'
+        )
+
+
+def _is_boolean_alike(one: object, other: object) -> bool:
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
+def _enum(
+    _validator: Any, allowed: list[Any], value: object, _schema: Schema
+) -> Iterator[jsonschema.ValidationError]:
+    # In Python 1 == True; in JSON they are different things.
+    if not any(_is_boolean_alike(value, one) for one in allowed):
+        yield jsonschema.ValidationError(f'{value!r} is none of {allowed!r}')
+
+
+_extend: Any = jsonschema.validators.extend
+_Validator: Any = _extend(
+    jsonschema.Draft202012Validator, {'pattern': _pattern, 'enum': _enum}
+)
+
+
+@functools.cache
+def _validator_of(schema_text: str) -> Any:
+    schema = json.loads(schema_text)
+    _Validator.check_schema(schema)
+    return _Validator(schema, format_checker=_formats)
+
+
+class Checker:
+    """A schema made ready for use; made once, at the start."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self._validator = _validator_of(json.dumps(schema))
+
+    def check(self, value: object, where: str) -> None:
+        """:raises InvalidInput: naming the place and the reason."""
+        error = jsonschema.exceptions.best_match(
+            self._validator.iter_errors(value)
+        )
+        if error is None:
+            return
+        path = ''.join(
+            f'[{step}]' if isinstance(step, int) else f'.{step}'
+            for step in error.absolute_path
+        )
+        raise InvalidInput(
+            where=_shortened(f'{where}{path}', 120),
+            reason=_shortened(error.message, 300),
+        )
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f'{text[: length - 3]}...'
+
+
+# -- reading ----------------------------------------------------------------
+def read_json(raw: bytes) -> Any:
+    """What a body says. :raises InvalidInput: it is no (clean) JSON."""
+    try:
+        body = json.loads(raw.decode('utf-8'), parse_constant=_no_constant)
+        # Neither databases nor messages can carry these two.
+        text = json.dumps(body, ensure_ascii=False)
+        text.encode('utf-8')
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(
+            where='the body',
+            reason='it is not JSON.'
+            if not raw.strip()
+            else f'it is not JSON: {_shortened(str(error), 120)}',
+        ) from None
+    if '\\u0000' in text:
+        raise InvalidInput(where='the body', reason='it has a NUL character.')
+    return body
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f'{word} is no JSON')
+
+
+def read_query(raw: str) -> dict[str, Any]:
+    """The parameters of a query: a text, or a list if it came several
+    times. :raises InvalidInput: no UTF-8, or too much of it."""
+    try:
+        pairs = urllib.parse.parse_qsl(
+            raw,
+            keep_blank_values=True,
+            errors='strict',
+            max_num_fields=MAX_QUERY_FIELDS,
+        )
+    except ValueError as error:
+        raise InvalidInput(
+            where='the query', reason=_shortened(str(error), 120)
+        ) from None
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if '\0' in name or '\0' in value:
+            raise InvalidInput(
+                where='the query', reason='it has a NUL character.'
+            )
+        before = found.get(name)
+        if before is None:
+            found[name] = value
+        elif isinstance(before, list):
+            before.append(value)
+        else:
+            found[name] = [before, value]
+    return found
