@@ -431,7 +431,7 @@ class FakeDriver(driver.Driver):
 
 def _rule(text: str) -> tuple[Fault, dict[str, Any]]:
     """A fault as [fake] faults words it: NAME [KEY=VALUE ...]."""
-    name, *words = text.split()
+    name, *words = text.split() or ['']
     readers = {'after': float, 'lasting': float, 'times': int}
     keys = {'after': 'after_s', 'lasting': 'lasting_s', 'times': 'times'}
     try:
