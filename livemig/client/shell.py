@@ -95,8 +95,8 @@ class Shell(app.App):
         try:
             status = super().run(argv)
         except SystemExit as error:
-            # argparse ends so, after it has told why.
-            return error.code if isinstance(error.code, int) else 1
+            # argparse ends so after it has told why, and help without.
+            return error.code if isinstance(error.code, int) else 0
         return errors.WrongUse.exit_code if self.interactive_mode else status
 
     def run_subcommand(self, argv: list[str]) -> int:

@@ -52,22 +52,27 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def address(standin: stand_in.StandIn) -> Iterator[str]:
-    """http://127.0.0.1:PORT of the stand-in."""
-    server = wsgi.Server(('127.0.0.1', 0), standin, numthreads=2)
+@pytest.fixture(scope='session')
+def web() -> Iterator[wsgi.Server]:
+    """One server for all tests: cheroot takes half a second to stop."""
+    server = wsgi.Server(('127.0.0.1', 0), None, numthreads=2)
     server.prepare()
     thread = threading.Thread(target=server.serve)
     thread.start()
-    yield f'http://127.0.0.1:{server.bind_addr[1]}'
+    yield server
     server.stop()
     thread.join()
 
 
 @pytest.fixture
-def bare(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any, clock: Clock
-) -> Run:
+def address(standin: stand_in.StandIn, web: wsgi.Server) -> str:
+    """http://127.0.0.1:PORT of the stand-in."""
+    web.wsgi_app = standin
+    return f'http://127.0.0.1:{web.bind_addr[1]}'
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, clock: Clock) -> Run:
     """Run the command, knowing nothing of any service."""
     for name in os.environ:
         if name.startswith('OS_'):

@@ -52,6 +52,7 @@ class StandIn:
         self.on: dict[str, Callable[..., None]] = {}
         self.raw: tuple[int, str, bytes] | None = None
         self.page_size = 1000
+        self.all_projects_allowed = True
 
     # -- rows ---------------------------------------------------------------
     def server(self, name: str, **fields: Any) -> str:
@@ -117,6 +118,8 @@ class StandIn:
             except Fault as fault:
                 status = fault.status
                 name = FAULTS.get(status, 'computeFault')
+                if path.startswith('/identity'):
+                    name = 'error'
                 answer = {name: {'code': status, 'message': str(fault)}}
             content = b'' if answer is None else json.dumps(answer).encode()
             if status == 201:
@@ -238,9 +241,9 @@ class StandIn:
             answer[f'{key}_links'] = [{'rel': 'next', 'href': 'unused'}]
         return 200, answer
 
-    def list_servers(
-        self, query: dict[str, str], **_: Any
-    ) -> tuple[int, Any]:
+    def list_servers(self, query: dict[str, str], **_: Any) -> tuple[int, Any]:
+        if 'all_tenants' in query and not self.all_projects_allowed:
+            raise Fault(403, "Policy doesn't allow all_tenants.")
         rows = [
             row
             for row in self.servers.values()
@@ -346,9 +349,7 @@ class StandIn:
                 return 200, {'instanceAction': row}
         raise Fault(404, f'Action {request_id} could not be found.')
 
-    def list_flavors(
-        self, query: dict[str, str], **_: Any
-    ) -> tuple[int, Any]:
+    def list_flavors(self, query: dict[str, str], **_: Any) -> tuple[int, Any]:
         rows = [
             {'id': '1', 'name': 'tiny', 'ram': 64, 'disk': 0, 'vcpus': 1},
             {'id': '2', 'name': 'twin', 'ram': 64, 'disk': 0, 'vcpus': 1},
