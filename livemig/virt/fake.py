@@ -117,6 +117,8 @@ class FakeDriver(driver.Driver):
             guest = host.guests.get(spec.guest_id)
             if guest and guest.alive:
                 return
+            if guest and guest.reason is jobs.Reason.MIGRATED:
+                raise self._error('the guest has migrated away from here')
             disks = {
                 one.device: host.new_disk(spec.guest_id, one)
                 for one in spec.disks
@@ -159,8 +161,7 @@ class FakeDriver(driver.Driver):
                 one.transfer.stop_cpus()
                 guest.set(jobs.Power.PAUSED, jobs.Reason.MIGRATION)
             elif guest.incoming is not None:
-                # Measured with libvirt 9.0: blocks for 30 s before that.
-                raise self._error('cannot acquire state change lock')
+                raise exception.PauseMigrationNotSupported(host=host.name)
             else:
                 guest.set(jobs.Power.PAUSED, jobs.Reason.USER)
                 if one:
@@ -265,10 +266,6 @@ class FakeDriver(driver.Driver):
                 (guest_id, note.migration_id)
                 for guest_id, note in host.notes.items()
             ]
-
-    def prepared(self) -> list[tuple[str, int]]:
-        with self._hypervisor() as host:
-            return [(one, n.migration_id) for one, n in host.notes.items()]
 
     def undo_destination(self, guest_id: str, migration_id: int) -> None:
         with self._hypervisor() as host:

@@ -432,6 +432,8 @@ def test_post_copy_moves_the_guest_first(rig: Rig) -> None:
         rig.source.abort(guest)
     with pytest.raises(exception.HypervisorError):
         rig.destination.undo_destination(guest, plan.migration_id)
+    with pytest.raises(exception.PauseMigrationNotSupported):
+        rig.destination.pause(guest)
     rig.source.set_bandwidth(guest, 0, post_copy=True)
     rig.wait_for_end(guest)
     rig.assert_moved(plan)

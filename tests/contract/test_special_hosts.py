@@ -205,6 +205,9 @@ def test_a_definition_left_behind_is_removed(fake_rig: FakeRig) -> None:
     assert rig.source.guest_state(guest) == job.GuestState(
         job.Power.SHUTOFF, job.Reason.MIGRATED
     )
+    # It runs elsewhere: started again here it would run twice.
+    with pytest.raises(exception.HypervisorError):
+        rig.source.spawn(rig.spec(guest, '', 8))
     rig.assert_moved(plan)
 
 
