@@ -20,6 +20,9 @@ SERVICE_TYPE = 'compute'
 #: migration is answered only after both pre-checks, hence so long.
 ANSWER_TIMEOUT_S = 180
 
+#: Configured versions that leave the choice to us.
+_NEWEST = frozenset({'2', '2.0', 'latest', '2.latest'})
+
 
 class Option(NamedTuple):
     """A global option; its environment variable is OS_ and its name."""
@@ -149,10 +152,18 @@ def _given(options: argparse.Namespace) -> argparse.Namespace:
 
 
 def _asked(region: Any) -> microversion.Microversion | None:
-    """The configured microversion; "2" is the major version: newest."""
-    asked = region.get_default_microversion(SERVICE_TYPE) or (
-        region.get_api_version(SERVICE_TYPE)
+    """The configured microversion; "2" is the major version: newest.
+
+    Read as it was given: openstacksdk's own reading drops what is no number
+    without a word, and a mistyped version would mean the newest.
+
+    :raises WrongUse: if it is none.
+    """
+    asked = str(
+        region.get_default_microversion(SERVICE_TYPE)
+        or region.config.get('compute_api_version')
+        or '2'
     )
-    if not asked or '.' not in asked or asked.endswith('.0'):
+    if asked in _NEWEST:
         return None
     return microversion.parse(asked)

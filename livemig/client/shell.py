@@ -83,9 +83,11 @@ class Shell(app.App):
     def configure_logging(self) -> None:
         """As cliff does, but libraries speak only with -v or as they fail."""
         super().configure_logging()
-        if self.options.verbose_level <= self.DEFAULT_VERBOSE_LEVEL:
-            for library in ('keystoneauth', 'openstack', 'stevedore'):
-                logging.getLogger(library).setLevel(logging.WARNING)
+        quiet = self.options.verbose_level <= self.DEFAULT_VERBOSE_LEVEL
+        for library in ('keystoneauth', 'openstack', 'stevedore'):
+            logging.getLogger(library).setLevel(
+                logging.WARNING if quiet else logging.NOTSET
+            )
 
     def interact(self) -> None:
         """There is no prompt of our own: a bare `livemig` shows its help."""

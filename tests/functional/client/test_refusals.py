@@ -1,5 +1,6 @@
 """What a person and a script are told when something does not work."""
 
+import base64
 import socket
 from pathlib import Path
 
@@ -165,6 +166,26 @@ def test_a_version_that_was_asked_for(livemig: Run, standin: StandIn) -> None:
     assert standin.requests == []
 
 
+@pytest.mark.parametrize('asked', ['2', '2.0', '2.latest'])
+def test_no_version_in_particular(
+    livemig: Run, standin: StandIn, asked: str
+) -> None:
+    words = ['server', 'list', '--os-compute-api-version', asked]
+    outcome = livemig(*words)
+    assert (outcome.code, outcome.err) == (0, '')
+    assert standin.requests[-1][3] == '2.202'
+
+
+@pytest.mark.parametrize('asked', ['two', '2.', '2.060', '-2.1'])
+def test_a_version_that_is_none(
+    livemig: Run, standin: StandIn, asked: str
+) -> None:
+    outcome = livemig('server', 'list', f'--os-compute-api-version={asked}')
+    assert outcome.code == 2
+    assert asked in outcome.err
+    assert standin.requests == []
+
+
 @pytest.mark.parametrize(
     ('offered', 'words', 'needed'),
     [
@@ -204,6 +225,22 @@ def test_http_basic_by_options(
     assert outcome.code == 1
     assert 'HTTP 401' in outcome.err
     assert 'wrong' not in outcome.err
+
+
+def test_no_secret_is_logged(
+    bare: Run, standin: StandIn, address: str
+) -> None:
+    standin.credentials = 'admin:secret'
+    outcome = bare(
+        *('server', 'list', '-vvv', '--debug'),
+        *('--os-auth-type', 'http_basic', '--os-username', 'admin'),
+        *('--os-endpoint', f'{address}/v2.1', '--os-password', 'secret'),
+    )
+    assert outcome.code == 0
+    assert 'REQ: curl' in outcome.err
+    assert 'secret' not in outcome.err
+    coded = base64.b64encode(b'admin:secret').decode()
+    assert coded not in outcome.err
 
 
 def test_http_basic_by_environment(
