@@ -110,6 +110,25 @@ class Notifier:
             )
 
 
+class Source(Protocol):
+    """``livemig.rpc.Rpc``, as far as it is used here."""
+
+    def notifier(
+        self, publisher_id: str, versioned: bool = False
+    ) -> Emitter: ...
+
+
+def of_service(
+    conf: cfg.ConfigOpts, rpc: Source, service: str, host: str
+) -> Notifier:
+    """The notifier of a service: its publisher ids are Nova's."""
+    return Notifier(
+        conf,
+        rpc.notifier(f'{service}.{host}'),
+        rpc.notifier(f'nova-{service}:{host}', versioned=True),
+    )
+
+
 def legacy_payload(
     instance: Instance,
     migration: Migration | None,

@@ -12,12 +12,14 @@ from oslo_config import cfg
 from oslo_log import log
 
 from livemig import concurrency, context, exception, notifications
+from livemig import rpc as rpcs
 from livemig.compute import checks, instances, rpcapi, runner
 from livemig.compute.convergence import Do
 from livemig.compute.registry import Registry
 from livemig.compute.runner import POWER_STATES, Runner, Tools
+from livemig.conductor import rpcapi as conductor_rpcapi
 from livemig.notifications import Phase
-from livemig.objects import base, migration_states, service
+from livemig.objects import migration_states, service
 from livemig.objects.instance import Instance
 from livemig.objects.instance_states import PowerState, TaskState
 from livemig.objects.migration import Migration
@@ -29,25 +31,48 @@ from livemig.virt import job as jobs
 LOG = log.getLogger(__name__)
 
 
+#: What may be asked of a host from outside; nothing else is reachable.
+MESSAGES = (
+    'build_instance',
+    'terminate_instance',
+    'destroy_guest',
+    'guest_state',
+    'check_can_live_migrate_destination',
+    'check_can_live_migrate_source',
+    'live_migration',
+    'live_migration_abort',
+    'live_migration_force_complete',
+    'pre_live_migration',
+    'post_live_migration_at_destination',
+    'rollback_live_migration_at_destination',
+)
+
+
 class ComputeManager:
     """One host's manager.
 
-    :param store: where the records are kept: a ConductorStore.
+    :param store: where the records are kept; by default they are asked of
+        the conductor.
     """
 
     def __init__(
         self,
         conf: cfg.ConfigOpts,
         driver: virt.Driver,
-        store: Store,
-        compute_api: rpcapi.ComputeAPI,
-        notifier: notifications.Notifier,
+        rpc: rpcs.Rpc,
         clock: concurrency.Clock,
+        store: Store | None = None,
     ) -> None:
         self._conf = conf
         self.host: str = conf.host
         self._driver = driver
-        self._store = store
+        self._store = store or conductor_rpcapi.conductor_store(
+            rpc.client(conductor_rpcapi.TOPIC)
+        )
+        compute_api = rpcapi.ComputeAPI(
+            rpc.client(rpcapi.TOPIC), conf.upgrade_levels.compute
+        )
+        notifier = notifications.of_service(conf, rpc, 'compute', self.host)
         self._compute_api = compute_api
         self._notifier = notifier
         self._clock = clock
@@ -69,6 +94,13 @@ class ComputeManager:
         )
 
     # -- life of the process ------------------------------------------------
+    def rpc_endpoints(self) -> list[Any]:
+        """What is to be served on topic ``compute``, server ``host``."""
+        return [rpcs.Endpoint(self, MESSAGES, rpcapi.VERSION)]
+
+    def start(self) -> None:
+        """Everything is found by the first ``run_periodic_tasks``."""
+
     def run_periodic_tasks(self) -> None:
         """Report, and look for work; each on its own.
 
@@ -101,7 +133,7 @@ class ComputeManager:
                 'binary': service.COMPUTE,
                 'topic': rpcapi.TOPIC,
                 'version': service.SERVICE_VERSION,
-                'last_seen_at': base.utcnow(),
+                'last_seen_at': self._clock.now(),
                 'facts': facts,
             }
         )

@@ -9,12 +9,13 @@ from oslo_config import cfg
 from oslo_log import log
 
 from livemig import concurrency, context, exception
+from livemig import rpc as rpcs
 from livemig.compute import checks
 from livemig.compute.instances import Recorded
-from livemig.compute.rpcapi import ComputeAPI
+from livemig.compute.rpcapi import TOPIC, ComputeAPI
 from livemig.conductor import rpcapi
 from livemig.conductor.live_migrate import Placement
-from livemig.objects import base, service
+from livemig.objects import service
 from livemig.objects.instance import Instance
 from livemig.objects.instance_states import TaskState, VmState
 from livemig.objects.migration import Migration
@@ -29,6 +30,15 @@ LOG = log.getLogger(__name__)
 STALE_S = 60.0
 
 
+#: What may be asked of a conductor from outside.
+MESSAGES = (
+    'store_call',
+    'live_migrate_instance',
+    'migrate_server',
+    'build_instance',
+)
+
+
 class ConductorManager:
     """Places migrations and instances; keeps the records for managers.
 
@@ -39,14 +49,23 @@ class ConductorManager:
         self,
         conf: cfg.ConfigOpts,
         store: Store,
-        compute_api: ComputeAPI,
+        rpc: rpcs.Rpc,
         clock: concurrency.Clock,
     ) -> None:
         self._conf = conf
         self._host: str = conf.host
         self._store = store
-        self._compute_api = compute_api
+        self._compute_api = ComputeAPI(
+            rpc.client(TOPIC), conf.upgrade_levels.compute
+        )
         self._clock = clock
+
+    def rpc_endpoints(self) -> list[Any]:
+        """What is to be served on topic ``conductor``."""
+        return [rpcs.Endpoint(self, MESSAGES, rpcapi.VERSION)]
+
+    def start(self) -> None:
+        """Everything is found by the first ``run_periodic_tasks``."""
 
     # -- the records' keeper ------------------------------------------------
     def store_call(
@@ -230,7 +249,7 @@ class ConductorManager:
                 'binary': service.CONDUCTOR,
                 'topic': rpcapi.TOPIC,
                 'version': service.SERVICE_VERSION,
-                'last_seen_at': base.utcnow(),
+                'last_seen_at': self._clock.now(),
                 'facts': None,
             }
         )

@@ -17,6 +17,12 @@ from typing import Any, Self
 from livemig.virt import job as jobs
 
 
+def _known(kind: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What this version knows of what a newer one may have sent."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    return {name: data[name] for name in names & set(data)}
+
+
 @dataclasses.dataclass(frozen=True)
 class Capabilities:
     """What this driver can do; reported by each compute service."""
@@ -33,8 +39,7 @@ class Capabilities:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, bool]) -> Self:
-        known = {f.name for f in dataclasses.fields(cls)}
-        return cls(**{k: v for k, v in data.items() if k in known})
+        return cls(**_known(cls, data))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +72,7 @@ class HostFacts:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        fields = dict(data)
+        fields = _known(cls, data)
         fields['capabilities'] = Capabilities.from_dict(data['capabilities'])
         return cls(**fields)
 
@@ -142,9 +147,11 @@ class TransferPlan:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         return cls(
             **{
-                **data,
+                **_known(cls, data),
                 'destination': HostFacts.from_dict(data['destination']),
-                'disks': tuple(DiskFacts(**d) for d in data['disks']),
+                'disks': tuple(
+                    DiskFacts(**_known(DiskFacts, d)) for d in data['disks']
+                ),
             }
         )
 
