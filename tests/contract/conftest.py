@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.contract import rig as rigs
 
 
-@pytest.fixture(params=rigs.rigs())
+@pytest.fixture(scope='session')
+def lab() -> Iterator[Any]:
+    """Two libvirt hosts on this machine, for the whole run."""
+    from lab.labs import Lab
+
+    with Lab(hosts=2) as made:
+        yield made
+
+
+@pytest.fixture(params=rigs.kinds())
 def rig(request: pytest.FixtureRequest) -> Iterator[rigs.Rig]:
     made: rigs.Rig
     if request.param == 'fake':
@@ -17,7 +27,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[rigs.Rig]:
     else:
         from tests.contract import libvirt_rig
 
-        made = libvirt_rig.LibvirtRig()
+        made = libvirt_rig.LibvirtRig(request.getfixturevalue('lab'))
     try:
         yield made
     finally:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import itertools
+import os
 import threading
 import uuid
 from collections.abc import Callable
@@ -66,8 +67,9 @@ class Rig(abc.ABC):
         """Break the stream of a guest in post-copy."""
 
     @abc.abstractmethod
-    def drop_broken(self, guest_id: str) -> None:
-        """Get rid of a guest that is stuck in a broken post-copy."""
+    def drop_broken(self, plan: driver.TransferPlan) -> None:
+        """Get rid of a guest that is stuck in a broken post-copy, or
+        get it out of there."""
 
     @abc.abstractmethod
     def nowhere(self) -> str:
@@ -267,10 +269,11 @@ class FakeRig(Rig):
     def break_post_copy(self, guest_id: str) -> None:
         self.world.break_post_copy(guest_id)
 
-    def drop_broken(self, guest_id: str) -> None:
-        self.source.set_bandwidth(guest_id, 0, post_copy=True)
-        self.world.recover_post_copy(guest_id)
-        self.wait_for_end(guest_id)
+    def drop_broken(self, plan: driver.TransferPlan) -> None:
+        self.source.set_bandwidth(plan.guest_id, 0, post_copy=True)
+        self.world.recover_post_copy(plan.guest_id)
+        self.wait_for_end(plan.guest_id)
+        self.assert_moved(plan)
 
     def nowhere(self) -> str:
         return 'fake://nowhere/'
@@ -294,16 +297,14 @@ class FakeRig(Rig):
         assert self.leftovers() == []
 
 
-def rigs() -> list[object]:
+def kinds() -> list[object]:
     """The kinds of rig this run is for, as fixture parameters.
 
     The simulated one always; libvirt's where ``LIVEMIG_TEST_LIBVIRT=1``
     says that the machine has it. Nothing is skipped: what is not asked
     for is not there.
     """
-    import os
-
-    kinds: list[object] = ['fake']
+    wanted: list[object] = ['fake']
     if os.environ.get('LIVEMIG_TEST_LIBVIRT') == '1':
-        kinds.append(pytest.param('libvirt', marks=pytest.mark.libvirt))
-    return kinds
+        wanted.append(pytest.param('libvirt', marks=pytest.mark.libvirt))
+    return wanted
