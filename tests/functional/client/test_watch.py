@@ -200,6 +200,15 @@ def test_a_service_that_stays_away(
     assert clock.monotonic_s() == 65
 
 
+def test_the_end_is_when_it_was_not_when_it_was_seen(
+    livemig: Run, story: Story, clock: Clock
+) -> None:
+    story.at(2, status='completed')
+    outcome = livemig('migration', 'watch', 'web', '--interval', '9')
+    assert clock.monotonic_s() == 9
+    assert 'completed after 0:02' in outcome.out
+
+
 def test_elapsed_time_from_the_middle(
     livemig: Run, standin: StandIn, story: Story, clock: Clock
 ) -> None:
