@@ -13,7 +13,7 @@ from oslo_log import log
 
 from livemig import concurrency, context, exception, notifications
 from livemig import rpc as rpcs
-from livemig.compute import checks, instances, rpcapi, runner
+from livemig.compute import checks, instances, requests, rpcapi
 from livemig.compute.convergence import Do
 from livemig.compute.registry import Registry
 from livemig.compute.runner import POWER_STATES, Runner, Tools
@@ -178,7 +178,7 @@ class ComputeManager:
     def _take_up(self, migration: Migration) -> None:
         known = self.registry.get(migration.id)
         if known is not None:
-            for do, request in runner.requests_of(migration):
+            for do, request in requests.of(migration):
                 self._deliver(known, do, request)
             return
         if Status(migration.status) is Status.ACCEPTED:
@@ -228,7 +228,7 @@ class ComputeManager:
         """Destroy the instance, after its migration if there is one."""
         known = self.registry.of_instance(instance_uuid)
         if known is not None:
-            self._deliver(known, Do.ABORT, runner.deletion_of(instance_uuid))
+            self._deliver(known, Do.ABORT, requests.deletion_of(instance_uuid))
             return
         self._instances.terminate(ctxt, instance_uuid)
 

@@ -68,7 +68,7 @@ class Listener(Protocol):
 
     def paused(self, decision: Decision) -> None: ...
 
-    def timed_out(self, do: Do, reason: str) -> Request:
+    def timed_out(self, do: Do, decision: Decision) -> Request:
         """The timeout (or the pause limit) asks for something."""
 
     def refused(
@@ -193,7 +193,7 @@ class Monitor:
     ) -> None:
         request = self.seen.abort
         if request is None:
-            request = self.listener.timed_out(Do.ABORT, decision.reason)
+            request = self.listener.timed_out(Do.ABORT, decision)
             self._see(abort=request)
         try:
             self.driver.abort(self.guest_id)
@@ -227,7 +227,7 @@ class Monitor:
     def _own_request(self, decision: Decision) -> None:
         """The timeout's wish becomes a request like an operator's."""
         if self.seen.force is None:
-            self._see(force=self.listener.timed_out(Do.PAUSE, decision.reason))
+            self._see(force=self.listener.timed_out(Do.PAUSE, decision))
 
     def _lift(self, *, downtime: bool) -> None:
         """A guest that is paused with the bandwidth limit kept stands

@@ -7,18 +7,26 @@ says it stopped. All ways back lead through ``_roll_back``, and only that.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from oslo_config import cfg
 from oslo_log import log
 
 from livemig import concurrency, context, exception
-from livemig.compute import convergence, monitor, outcome, policy, story
+from livemig.compute import (
+    convergence,
+    monitor,
+    outcome,
+    policy,
+    requests,
+    story,
+    texts,
+)
 from livemig.compute.convergence import Cause, Do, Request, Seen
 from livemig.compute.journal import AWAY
 from livemig.compute.monitor import Stopped
 from livemig.compute.outcome import Outcome
+from livemig.compute.patience import RETRY_S, Patience
 from livemig.compute.rpcapi import ComputeAPI
 from livemig.notifications import Notifier, Phase
 from livemig.objects import base, migration_states
@@ -31,10 +39,6 @@ from livemig.virt import job as jobs
 
 LOG = log.getLogger(__name__)
 
-T = TypeVar('T')
-
-#: How soon what could not be reached is asked again, s.
-RETRY_S = 1.0
 #: A roll-back waits this long for the destination's manager, s; what it
 #: left there is removed when that manager is back.
 ROLL_BACK_PATIENCE_S = 120.0
@@ -74,6 +78,9 @@ class Runner:
         self.mailbox = monitor.Mailbox()
         self._tools = tools
         self._driver = tools.driver
+        self._patience = Patience(
+            tools.clock, tools.stop, f'Migration {migration.id}'
+        )
         self._ctxt = ctxt
         self._migration = migration
         self._seen = Seen()
@@ -109,7 +116,7 @@ class Runner:
             while Status(self._migration.status) in self._STEPS:
                 self._STEPS[Status(self._migration.status)](self)
             self._story.end(self._migration)
-            self._patient(self._written)
+            self._patience.ask(self._written)
         except Stopped:
             LOG.info(
                 'Migration %(id)s goes on in the hypervisor while this '
@@ -136,11 +143,11 @@ class Runner:
             self._roll_back(Event.ABORT, 'Aborted while preparing.')
             return
         try:
-            self._patient(self._prepare_destination, never_sent=True)
+            self._patience.ask(self._prepare_destination, never_sent=True)
         except exception.LivemigError as exc:
             self._roll_back(Event.FAIL, exc.message)
             return
-        error = self._hypervisor(
+        error = self._patience.hypervisor(
             lambda: self._driver.reachable(self._plan.destination)
         )
         if error:
@@ -190,7 +197,7 @@ class Runner:
             seen=self._already_seen(),
         )
         self._seen = watcher.run()
-        self._patient(self._written)
+        self._patience.ask(self._written)
         self._reread()
         self._settle()
 
@@ -204,7 +211,9 @@ class Runner:
         if self._migration.force_requested_at is None:
             return self._seen
         # Paused by the manager before this one: its limit begins anew.
-        job = self._hypervisor(lambda: self._driver.job(self.instance_uuid))
+        job = self._patience.hypervisor(
+            lambda: self._driver.job(self.instance_uuid)
+        )
         return dataclasses.replace(
             self._seen, limits_lifted=True, paused_at_s=job.elapsed_ms / 1000
         )
@@ -213,8 +222,10 @@ class Runner:
         """The guest has moved: make that lasting on both sides."""
         self._story.tell('live_migration_post', Phase.START)
         try:
-            answer = self._patient(self._post_at_destination)
-            self._hypervisor(lambda: self._driver.finish_source(self._plan))
+            answer = self._patience.ask(self._post_at_destination)
+            self._patience.hypervisor(
+                lambda: self._driver.finish_source(self._plan)
+            )
         except exception.LivemigError as exc:
             self._fire_back(
                 Event.FAIL,
@@ -276,13 +287,13 @@ class Runner:
                 return
             elif self._goes_on(found):
                 return
-            self._wait(
+            self._patience.wait(
                 self._tools.conf.libvirt.live_migration_monitor_interval
             )
 
     def _look(self) -> Outcome:
         here = self._guest_here()
-        there = self._patient(self._guest_there)
+        there = self._patience.ask(self._guest_there)
         found = outcome.outcome(here, there)
         LOG.info(
             'Migration %(id)s: source %(source)s says %(here)s, destination '
@@ -311,7 +322,9 @@ class Runner:
                 self._seen, post_copy_started=True, post_copy_seen=True
             )
             self._story.switched()
-        job = self._hypervisor(lambda: self._driver.job(self.instance_uuid))
+        job = self._patience.hypervisor(
+            lambda: self._driver.job(self.instance_uuid)
+        )
         return job.state is not jobs.JobState.NONE
 
     def _moved(self) -> None:
@@ -324,7 +337,7 @@ class Runner:
             by = 'pause'
         else:
             by = 'converged'
-        job = self._hypervisor(
+        job = self._patience.hypervisor(
             lambda: self._driver.completed_job(self.instance_uuid)
         )
         self._fire(
@@ -359,60 +372,31 @@ class Runner:
                 or self._start_error
                 or 'the transfer ended without an error of the hypervisor'
             )
-            self._roll_back(
-                Event.FAIL,
-                f'The transfer from {self._tools.host} to '
-                f'{self._destination} failed: {error}. The guest runs on '
-                f'{self._tools.host}.',
-            )
+            self._roll_back(Event.FAIL, texts.failed(error, self._migration))
 
     def _abort_reason(self) -> str:
-        cause = self._seen.abort.cause if self._seen.abort else Cause.OPERATOR
-        job = self._story.last_job
-        left = (
-            f' {job.memory_remaining_bytes // 1024**2} MiB of memory and '
-            f'{job.disk_remaining_bytes // 1024**2} MiB of disks were left '
-            f'in pass {job.pass_number} after {self._story.elapsed_s:.0f} s.'
-            if job
-            else ''
+        return texts.aborted(
+            self._seen.abort.cause if self._seen.abort else Cause.OPERATOR,
+            self._migration,
+            self._policy,
+            self._story.last_job,
+            self._story.elapsed_s,
         )
-        texts = {
-            Cause.OPERATOR: 'Aborted on request of user '
-            f'{self._migration.abort_requested_by}.',
-            Cause.TIMEOUT: 'Aborted by the completion timeout of '
-            f'{self._policy.timeout_s} s '
-            '(live_migration_completion_timeout).',
-            Cause.PAUSE_LIMIT: 'Aborted because the forced pause had not '
-            'arrived after '
-            f'{self._policy.forced_pause_limit_s:g} s '
-            '(live_migration_forced_pause_limit).',
-            Cause.DELETE: 'Aborted because the instance is deleted.',
-        }
-        return f'{texts[cause]}{left} The guest runs on {self._tools.host}.'
 
     def _lose(self, found: Outcome) -> None:
         """It cannot be told where the guest runs, or it is gone."""
-        source, destination = self._tools.host, self._destination
-        texts = {
-            Outcome.LOST: f'The guest is gone from {source} and '
-            f'{destination}. Look at the QEMU logs of both hosts.',
-            Outcome.TWICE: f'The guest runs on {source} AND {destination}. '
-            'Neither is touched; stop the wrong one by hand before its '
-            'disks are damaged.',
-            Outcome.AT_SOURCE: f'The guest is at {source} although it had '
-            'been switched to post-copy. Look at it before using it.',
-        }
+        text = texts.lost(found, self._migration)
         LOG.critical(
             'Migration %(id)s of instance %(uuid)s: %(text)s',
             {
                 'id': self.migration_id,
                 'uuid': self.instance_uuid,
-                'text': texts[found],
+                'text': text,
             },
         )
         self._fire(
             Event.LOSE,
-            {'reason': texts[found]},
+            {'reason': text},
             {'task_state': None, 'vm_state': str(VmState.ERROR)},
             {'task_state': str(TaskState.MIGRATING)},
         )
@@ -430,9 +414,9 @@ class Runner:
         Each step may be repeated: a restart half way begins it again.
         """
         self._story.tell('live_migration_rollback', Phase.START)
-        state = self._hypervisor(self._release_guest)
+        state = self._patience.hypervisor(self._release_guest)
         try:
-            self._patient(
+            self._patience.ask(
                 self._undo_destination, patience_s=ROLL_BACK_PATIENCE_S
             )
         except AWAY:
@@ -466,7 +450,7 @@ class Runner:
         for _ in range(LOOKS):
             if state is None or not state.job:
                 break
-            self._wait(
+            self._patience.wait(
                 self._tools.conf.libvirt.live_migration_monitor_interval
             )
             state = self._driver.guest_state(self.instance_uuid)
@@ -526,8 +510,8 @@ class Runner:
                 if Status(self._migration.status) in wanted:
                     raise
 
-        self._patient(self._written)
-        self._patient(fire)
+        self._patience.ask(self._written)
+        self._patience.ask(fire)
 
     def _written(self) -> None:
         """The journal's changes are on the record."""
@@ -535,56 +519,6 @@ class Runner:
             raise exception.ReplyTimeout(
                 host='the conductor', method='journal', limit_s=RETRY_S
             )
-
-    def _patient(
-        self,
-        call: Callable[[], T],
-        patience_s: float | None = None,
-        never_sent: bool = False,
-    ) -> T:
-        """Call until somebody answers.
-
-        :param patience_s: give up after that; None = never.
-        :param never_sent: wait for the broker, not for a silent host.
-        :raises Stopped:
-        """
-        clock = self._tools.clock
-        began_s = clock.monotonic_s()
-        while True:
-            try:
-                return call()
-            except AWAY as exc:
-                silent = isinstance(exc, exception.ReplyTimeout)
-                waited_s = clock.monotonic_s() - began_s
-                if (never_sent and silent) or (
-                    patience_s is not None and waited_s > patience_s
-                ):
-                    raise
-                LOG.warning(
-                    'Migration %(id)s: %(exc)s Asking again.',
-                    {'id': self.migration_id, 'exc': exc.message},
-                )
-            self._wait(RETRY_S)
-
-    def _hypervisor(self, call: Callable[[], T]) -> T:
-        """Call this host's hypervisor until it is there.
-
-        :raises Stopped:
-        """
-        while True:
-            try:
-                return call()
-            except exception.HypervisorUnavailable as exc:
-                LOG.warning(
-                    'Migration %(id)s: %(exc)s Asking again.',
-                    {'id': self.migration_id, 'exc': exc.message},
-                )
-            self._wait(RETRY_S)
-
-    def _wait(self, seconds: float) -> None:
-        """:raises Stopped:"""
-        if self._tools.clock.wait(self._tools.stop, seconds):
-            raise Stopped
 
     # -- what is known ------------------------------------------------------
     @property
@@ -596,7 +530,7 @@ class Runner:
         return self._migration.dest_compute or ''
 
     def _build_policy(self) -> convergence.Policy:
-        instance = self._patient(self._instance)
+        instance = self._patience.ask(self._instance)
         return policy.build(
             self._tools.conf,
             self._plan,
@@ -605,7 +539,7 @@ class Runner:
         )
 
     def _guest_here(self) -> jobs.GuestState | None:
-        return self._hypervisor(
+        return self._patience.hypervisor(
             lambda: self._driver.guest_state(self.instance_uuid)
         )
 
@@ -616,19 +550,21 @@ class Runner:
         return jobs.GuestState.from_dict(answer) if answer else None
 
     def _reread(self) -> None:
-        self._patient(self._migration.refresh)
+        self._patience.ask(self._migration.refresh)
 
     def _note_reason(self, reason: str) -> None:
         if self._migration.reason != reason:
             LOG.error('Migration %s: %s', self.migration_id, reason)
-            self._patient(lambda: self._migration.save_values(reason=reason))
+            self._patience.ask(
+                lambda: self._migration.save_values(reason=reason)
+            )
 
     def _requests_of_record(self) -> None:
         """What was asked before this runner was there."""
-        for do, request in requests_of(self._migration):
+        for do, request in requests.of(self._migration):
             self.request(do, request)
         if self._instance_is_deleted():
-            self.request(Do.ABORT, deletion_of(self.instance_uuid))
+            self.request(Do.ABORT, requests.deletion_of(self.instance_uuid))
 
     def _wants_abort(self) -> bool:
         self._reread()
@@ -639,7 +575,7 @@ class Runner:
         )
 
     def _instance_is_deleted(self) -> bool:
-        instance = self._patient(self._instance)
+        instance = self._patience.ask(self._instance)
         return bool(instance.task_state == TaskState.DELETING)
 
     def _instance(self) -> Instance:
@@ -662,41 +598,3 @@ class Runner:
         if job is None or not job.elapsed_ms:
             return None
         return int(job.transferred_bytes * 1000 / job.elapsed_ms)
-
-
-def deletion_of(instance_uuid: str) -> Request:
-    """The abort that a deletion asks for."""
-    return Request(Cause.DELETE, f'delete-{instance_uuid}')
-
-
-def requests_of(migration: Migration) -> list[tuple[Do, Request]]:
-    """The requests that stand on the record; nobody's are the timeout's."""
-    found = []
-    if migration.force_requested_at is not None:
-        found.append(
-            (
-                Do.PAUSE,
-                Request(
-                    _cause(migration.force_requested_by),
-                    str(migration.force_request_id),
-                    migration.force_requested_by,
-                    migration.force_method or 'auto',
-                ),
-            )
-        )
-    if migration.abort_requested_at is not None:
-        found.append(
-            (
-                Do.ABORT,
-                Request(
-                    _cause(migration.abort_requested_by),
-                    str(migration.abort_request_id),
-                    migration.abort_requested_by,
-                ),
-            )
-        )
-    return found
-
-
-def _cause(user_id: str | None) -> Cause:
-    return Cause.TIMEOUT if user_id is None else Cause.OPERATOR

@@ -102,9 +102,11 @@ class Story:
         self._event_start(request.request_id, kind.event)
         self._tell(kind.notification, Phase.START)
 
-    def timed_out(self, do: Do, reason: str) -> Request:
+    def timed_out(self, do: Do, decision: Decision) -> Request:
         """The timeout asks for what a person could ask for."""
-        request = Request(Cause.TIMEOUT, base.new_request_id())
+        request = Request(
+            decision.cause or Cause.TIMEOUT, base.new_request_id()
+        )
         self.journal.change(lambda: self._write_request(do, request))
         self._tell('live_migration_timeout', Phase.START)
         self.requested(do, request)
@@ -112,7 +114,7 @@ class Story:
             'Migration %(id)s: %(reason)s; %(do)s by request %(request)s.',
             {
                 'id': self._migration_id,
-                'reason': reason,
+                'reason': decision.reason,
                 'do': _KINDS[do].action,
                 'request': request.request_id,
             },
