@@ -81,7 +81,8 @@ def complete_url(connection: str) -> sa.URL:
     name = _DRIVERS.get(url.drivername, url.drivername)
     url = url.set(drivername=name)
     if url.get_backend_name() == 'sqlite':
-        if not url.database or 'memory' in url.database + str(url.query):
+        path = url.database or ':memory:'
+        if ':memory:' in path or url.query.get('mode') == 'memory':
             raise exception.ConfigurationError(
                 option='[database] connection',
                 reason='SQLite needs a file (sqlite:////absolute/path); in '

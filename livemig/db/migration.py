@@ -25,7 +25,8 @@ def upgrade(db: Database, rev: str = 'head') -> None:
 
     If a step fails, SQLite and PostgreSQL are as before the call. MariaDB
     keeps the steps done until then; call it again, each step looks at
-    what is there.
+    what is there. One at a time in a process: alembic keeps its context
+    in a module.
 
     :raises DatabaseUnreachable:
     """

@@ -62,6 +62,23 @@ def erase(made: Database) -> None:
             conn.execute(sa.delete(table))
 
 
+def drop_all(made: Database) -> None:
+    """Also what a broken run left."""
+    with made.transactions.engine.begin() as conn:
+        found = sa.MetaData()
+        found.reflect(conn)
+        found.drop_all(conn)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def nothing_from_before():
+    for backend in BACKENDS:
+        if backend != 'sqlite':
+            made = Database(URLS[backend])
+            drop_all(made)
+            made.dispose()
+
+
 def url_of(backend, template, directory) -> str:
     """The URL of an empty database with the schema."""
     if backend == 'sqlite':

@@ -25,7 +25,7 @@ def instances():
         yield {
             'uuid': f'i{n}',
             'display_name': f'server-{n}',
-            'project_id': f'p{n % 20}',
+            'project_id': f'p{n % 2}',
             'host': f'h{n % 50}',
             'created_at': at(n),
             'updated_at': at(n + 60),
@@ -201,7 +201,7 @@ CASES = {
     ),
     "a project's instances, a page in the middle": (
         lambda db, _: db.instance_list(
-            {'project_id': 'p7'}, limit=FEW, marker='i507'
+            {'project_id': 'p1'}, limit=FEW, marker='i507'
         ),
         'ix_instances_(project_)?created',
         True,
@@ -232,7 +232,7 @@ CASES = {
         False,
     ),
     'faults': (
-        lambda db, _: db.instance_faults([f'i{n}' for n in range(50)]),
+        lambda db, _: db.instance_faults(['i1', 'i2']),
         'ix_instance_faults_instance',
         False,
     ),

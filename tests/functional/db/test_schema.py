@@ -20,9 +20,9 @@ def empty(backend, tmp_path):
         made = Database(f'sqlite:///{tmp_path}/empty.sqlite')
     else:
         made = Database(conftest.URLS[backend])
-        migration.upgrade(made)
-        migration.downgrade(made, 'base')
+        conftest.drop_all(made)
     yield made
+    conftest.drop_all(made)
     made.dispose()
 
 
@@ -112,7 +112,7 @@ def test_a_failing_step_loses_nothing_done_before(empty, backend):
     """The second step meets a table in its way that is not its own."""
     with empty.transactions.engine.begin() as conn:
         conn.exec_driver_sql('CREATE TABLE migrations (id INTEGER)')
-    with pytest.raises(sa.exc.SQLAlchemyError, match=r'(?i)created_at'):
+    with pytest.raises(Exception, match='created_at'):
         migration.upgrade(empty)
     if backend != 'mysql':
         assert migration.version(empty) is None
