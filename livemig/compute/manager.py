@@ -13,8 +13,9 @@ from oslo_log import log
 
 from livemig import concurrency, context, exception, notifications
 from livemig import rpc as rpcs
-from livemig.compute import checks, instances, requests, rpcapi
+from livemig.compute import instances, requests, rpcapi
 from livemig.compute.convergence import Do
+from livemig.compute.prechecks import Prechecks
 from livemig.compute.registry import Registry
 from livemig.compute.runner import POWER_STATES, Runner, Tools
 from livemig.conductor import rpcapi as conductor_rpcapi
@@ -26,7 +27,6 @@ from livemig.objects.migration import Migration
 from livemig.objects.migration_states import Event, Status
 from livemig.objects.store import Store
 from livemig.virt import driver as virt
-from livemig.virt import job as jobs
 
 LOG = log.getLogger(__name__)
 
@@ -89,6 +89,7 @@ class ComputeManager:
         self.registry = Registry(
             lambda: int(conf.max_concurrent_live_migrations), self._ended
         )
+        self._prechecks = Prechecks(conf, self.host, driver, compute_api)
         self._instances = instances.Instances(
             self.host, driver, notifier, self._compute_api
         )
@@ -254,39 +255,7 @@ class ComputeManager:
         """Can it come here? All reasons; and the plan if there is none."""
         migration = Migration.get(ctxt, migration_id)
         with self._recorded(ctxt, migration, 'destination'):
-            return self._check_destination(ctxt, migration)
-
-    def _check_destination(
-        self, ctxt: context.RequestContext, migration: Migration
-    ) -> dict[str, Any]:
-        facts = self._driver.host_facts()
-        reasons = checks.can_migrate(facts) + checks.destination_is_free(
-            self.host, self._driver.guest_state(migration.instance_uuid)
-        )
-        probe = self._driver.make_probe()
-        try:
-            answer = self._compute_api.check_can_live_migrate_source(
-                ctxt,
-                str(migration.source_compute),
-                migration.id,
-                facts.to_dict(),
-                probe,
-            )
-        finally:
-            self._driver.drop_probe(probe)
-        cpu = answer.get('cpu')
-        if cpu and not self._driver.cpu_fits(cpu):
-            reasons.append(
-                checks.Reason(
-                    self.host,
-                    'its CPU lacks features of the CPU of '
-                    f'{migration.source_compute}.',
-                )
-            )
-        return {
-            'reasons': [r.to_dict() for r in reasons] + answer['reasons'],
-            'plan': answer['plan'],
-        }
+            return self._prechecks.destination(ctxt, migration)
 
     def check_can_live_migrate_source(
         self,
@@ -298,57 +267,9 @@ class ComputeManager:
         """Can it leave for that destination? Makes the plan."""
         migration = Migration.get(ctxt, migration_id)
         with self._recorded(ctxt, migration, 'source'):
-            return self._check_source(
+            return self._prechecks.source(
                 migration, virt.HostFacts.from_dict(destination), probe
             )
-
-    def _check_source(
-        self, migration: Migration, there: virt.HostFacts, probe: str
-    ) -> dict[str, Any]:
-        guest_id = migration.instance_uuid
-        facts = self._driver.host_facts()
-        state = self._driver.guest_state(guest_id)
-        reasons = checks.guest_is_there(self.host, state)
-        if reasons:
-            return {
-                'reasons': [r.to_dict() for r in reasons],
-                'plan': None,
-                'cpu': '',
-            }
-        reasons += checks.can_migrate(facts)
-        reasons += checks.same_hypervisor(facts, there)
-        error = self._driver.reachable(there)
-        if error:
-            reasons.append(checks.Reason(self.host, error))
-        shared = self._driver.sees_probe(probe)
-        storage = checks.storage(
-            migration.block_migration,
-            shared,
-            self._driver.disks(guest_id),
-            self.host,
-            there,
-        )
-        reasons += storage.reasons
-        reasons += checks.enough_disk(
-            storage,
-            there,
-            self._conf.reserved_host_disk_mb,
-            migration.disk_over_commit,
-        )
-        plan = virt.TransferPlan(
-            guest_id=guest_id,
-            migration_id=migration.id,
-            destination=there,
-            block_migration=storage.block_migration,
-            disks=storage.copied,
-            shared_directory=shared,
-            paused=state is not None and state.power is jobs.Power.PAUSED,
-        )
-        return {
-            'reasons': [r.to_dict() for r in reasons],
-            'plan': plan.to_dict(),
-            'cpu': facts.cpu,
-        }
 
     # -- messages: a migration's way ----------------------------------------
     def live_migration(

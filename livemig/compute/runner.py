@@ -15,9 +15,11 @@ from oslo_log import log
 from livemig import concurrency, context, exception
 from livemig.compute import (
     convergence,
+    figures,
     monitor,
     outcome,
     policy,
+    release,
     requests,
     story,
     texts,
@@ -236,7 +238,7 @@ class Runner:
         self._story.tell('live_migration_post', Phase.END)
         self._fire(
             Event.FINISH,
-            {'downtime_ms': self._downtime_ms(answer['job'])},
+            figures.final(answer['job'], self._migration),
             {
                 'task_state': None,
                 'progress': 0,
@@ -329,14 +331,7 @@ class Runner:
 
     def _moved(self) -> None:
         """From now on the record says that it runs at the destination."""
-        if self._seen.post_copy_started:
-            by = 'post-copy'
-        elif self._seen.paused_at_s is not None or (
-            self._seen.limits_lifted and not self._seen.user_paused
-        ):
-            by = 'pause'
-        else:
-            by = 'converged'
+        by = figures.completed_by(self._seen)
         job = self._patience.hypervisor(
             lambda: self._driver.completed_job(self.instance_uuid)
         )
@@ -344,10 +339,10 @@ class Runner:
             Event.MEMORY_COPIED,
             {
                 'completed_by': by,
-                'downtime_ms': self._downtime_ms(
-                    job.to_dict() if job else None, by
+                'downtime_ms': figures.downtime_ms(job, by),
+                'throughput_bytes_per_s': figures.throughput_bytes_per_s(
+                    job or self._story.last_job
                 ),
-                'throughput_bytes_per_s': self._throughput(job),
                 'reason': None,
             },
             {
@@ -440,49 +435,15 @@ class Runner:
         )
 
     def _release_guest(self) -> jobs.GuestState | None:
-        """What livemig did to the guest is undone: pause and limits.
-
-        libvirt lets a guest go on by itself when its migration is
-        cancelled; resume is called only where it did not, and never while
-        a job is active or for a guest its user had paused.
-        """
-        state = self._driver.guest_state(self.instance_uuid)
-        for _ in range(LOOKS):
-            if state is None or not state.job:
-                break
-            self._patience.wait(
-                self._tools.conf.libvirt.live_migration_monitor_interval
-            )
-            state = self._driver.guest_state(self.instance_uuid)
-        if (
-            state is not None
-            and state.power is jobs.Power.PAUSED
-            and state.reason is not jobs.Reason.USER
-            and not state.job
-            and not self._seen.user_paused
-        ):
-            self._driver.resume(self.instance_uuid)
-            state = self._driver.guest_state(self.instance_uuid)
-        if state is not None and (
-            self._seen.limits_lifted
-            or self._migration.force_requested_at is not None
-        ):
-            self._put_limits_back()
-        return state
-
-    def _put_limits_back(self) -> None:
-        """They outlive the job in that QEMU (libvirt 9.0)."""
-        first = policy.options_of(self._policy)
-        try:
-            self._driver.set_bandwidth(
-                self.instance_uuid, first.bandwidth_mib_s
-            )
-            if first.max_downtime_ms is not None:
-                self._driver.set_max_downtime(
-                    self.instance_uuid, first.max_downtime_ms
-                )
-        except exception.NoActiveJob as exc:
-            LOG.debug('%s', exc.message)
+        return release.release(
+            self._driver,
+            self.instance_uuid,
+            self._patience,
+            self._seen,
+            policy.options_of(self._policy),
+            lifted=self._seen.limits_lifted
+            or self._migration.force_requested_at is not None,
+        )
 
     def _fire_back(
         self,
@@ -580,21 +541,3 @@ class Runner:
 
     def _instance(self) -> Instance:
         return Instance.get(self._ctxt, self.instance_uuid, deleted=True)
-
-    def _downtime_ms(
-        self, job: dict[str, Any] | None, by: str | None = None
-    ) -> int | None:
-        """What the hypervisor measured; null for post-copy, whose figure
-        says 8 ms where a guest stood still for 38 s (QEMU 7.2)."""
-        by = by or self._migration.completed_by
-        if by == 'post-copy':
-            return None
-        if job is None:
-            return self._migration.downtime_ms
-        return int(job['downtime_ms'])
-
-    def _throughput(self, job: jobs.JobStats | None) -> int | None:
-        job = job or self._story.last_job
-        if job is None or not job.elapsed_ms:
-            return None
-        return int(job.transferred_bytes * 1000 / job.elapsed_ms)

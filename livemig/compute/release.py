@@ -1,0 +1,71 @@
+"""Undoes what livemig did to a guest at its source: pause and limits."""
+
+from __future__ import annotations
+
+from oslo_log import log
+
+from livemig import exception
+from livemig.compute.convergence import Seen
+from livemig.compute.patience import Patience
+from livemig.virt import driver as virt
+from livemig.virt import job as jobs
+
+LOG = log.getLogger(__name__)
+
+#: Looks, a while apart, until the job of an aborted migration is gone.
+LOOKS = 20
+LOOK_S = 0.5
+
+
+def release(
+    driver: virt.Driver,
+    guest_id: str,
+    patience: Patience,
+    seen: Seen,
+    first: virt.TransferOptions,
+    *,
+    lifted: bool,
+) -> jobs.GuestState | None:
+    """Let the guest run at the source as it did before.
+
+    libvirt lets a guest go on by itself when its migration is cancelled;
+    resume is called only where it did not, and never while a job is
+    active (it would block) or for a guest that its user had paused.
+
+    :param first: the limits before they were lifted.
+    :param lifted: they were.
+    :raises Stopped:
+    """
+    state = driver.guest_state(guest_id)
+    for _ in range(LOOKS):
+        if state is None or not state.job:
+            break
+        patience.wait(LOOK_S)
+        state = driver.guest_state(guest_id)
+    if state is not None and not state.job and _held(state, seen):
+        driver.resume(guest_id)
+        state = driver.guest_state(guest_id)
+    if state is not None and lifted:
+        _put_limits_back(driver, guest_id, first)
+    return state
+
+
+def _held(state: jobs.GuestState, seen: Seen) -> bool:
+    """It stands still, and not because its user wants it to."""
+    return (
+        state.power is jobs.Power.PAUSED
+        and state.reason is not jobs.Reason.USER
+        and not seen.user_paused
+    )
+
+
+def _put_limits_back(
+    driver: virt.Driver, guest_id: str, first: virt.TransferOptions
+) -> None:
+    """They outlive the job in that QEMU (libvirt 9.0)."""
+    try:
+        driver.set_bandwidth(guest_id, first.bandwidth_mib_s)
+        if first.max_downtime_ms is not None:
+            driver.set_max_downtime(guest_id, first.max_downtime_ms)
+    except exception.NoActiveJob as exc:
+        LOG.debug('%s', exc.message)
