@@ -225,14 +225,13 @@ class LibvirtDriver(driver.Driver):
 
     def resume(self, guest_id: str) -> None:
         state = self._known(guest_id)
-        if state.power is jobs.Power.RUNNING:
-            return
         if state.job or state.reason in _POST_COPY:
             raise self._failed(
                 f'guest {guest_id} cannot be resumed: a migration job is '
                 'active'
             )
-        self._on_domain(guest_id, lambda domain: domain.resume())
+        if state.power is not jobs.Power.RUNNING:
+            self._on_domain(guest_id, lambda domain: domain.resume())
 
     # -- checks before a migration ------------------------------------------
     def make_probe(self) -> str:

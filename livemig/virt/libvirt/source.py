@@ -28,6 +28,10 @@ LOG = logging.getLogger(__name__)
 LEAVE_S = 30.0
 POLL_S = 0.2
 
+#: How long QEMU may take from being told to switch to switching.
+SWITCH_S = 5.0
+SWITCH_POLL_S = 0.02
+
 _POST_COPY = frozenset({Reason.POST_COPY, Reason.POST_COPY_FAILED})
 
 _COMPLETED = (
@@ -53,6 +57,9 @@ class Source:
         self._transfers = transfers
         self._host = host
         self._clock = clock
+        #: Guests whose switch to post-copy was asked for and is not seen
+        #: yet.
+        self._switching: set[str] = set()
 
     # -- start --------------------------------------------------------------
     def start(
@@ -123,9 +130,7 @@ class Source:
                 lambda conn: _read_job(conn, guest_id), guest_id, again=True
             )
         if reading is not None:
-            if ours is not None:
-                ours.seen(reading)
-            return reading
+            return reading if ours is None else ours.seen(reading)
         if ours is not None and ours.running:
             return ours.unseen()
         return JobStats(state=JobState.NONE)
@@ -142,40 +147,47 @@ class Source:
     def abort(self, guest_id: str) -> None:
         if not files.is_guest_id(guest_id):
             raise self._no_job(guest_id)
+        if guest_id in self._switching:
+            raise self._abort_refused(
+                guest_id, 'the switch to post-copy is under way'
+            )
 
-        def ask(conn: libvirt.virConnect) -> str:
+        def ask(conn: libvirt.virConnect) -> bool:
             domain = conn.lookupByUUIDString(guest_id)
-            number, reason = domain.state()
-            if states.guest_state(number, reason).reason in _POST_COPY:
-                return 'the guest is in post-copy'
+            if _in_post_copy(domain):
+                return False
             # abortJob ends jobs of any kind, also a snapshot.
-            if transfer.sends(domain):
-                domain.abortJob()
-                return ''
-            raise self._no_job(guest_id)
+            if not transfer.sends(domain):
+                raise self._no_job(guest_id)
+            domain.abortJob()
+            return True
 
-        refused = self._conn.run(
+        if not self._conn.run(
             ask,
             guest_id,
             translate=lambda e: errors.translate_abort(
                 e, self._host, guest_id
             ),
-        )
-        if refused:
-            raise exception.AbortRefused(
-                host=self._host, guest_id=guest_id, reason=refused
-            )
+        ):
+            raise self._abort_refused(guest_id, 'it is in post-copy')
 
     def start_post_copy(self, guest_id: str) -> None:
         if not files.is_guest_id(guest_id):
             raise self._no_job(guest_id)
+        self._switching.add(guest_id)
+        try:
+            self._ask_for_post_copy(guest_id)
+            self._wait_for_post_copy(guest_id)
+        finally:
+            self._switching.discard(guest_id)
+
+    def _ask_for_post_copy(self, guest_id: str) -> None:
         under_way = self._transfers.running(guest_id) is not None
 
         def ask(conn: libvirt.virConnect) -> None:
             nonlocal under_way
             domain = conn.lookupByUUIDString(guest_id)
-            number, reason = domain.state()
-            if states.guest_state(number, reason).reason in _POST_COPY:
+            if _in_post_copy(domain):
                 return
             under_way = under_way or transfer.sends(domain)
             domain.migrateStartPostCopy(0)
@@ -187,6 +199,22 @@ class Source:
                 e, self._host, guest_id, under_way
             ),
         )
+
+    def _wait_for_post_copy(self, guest_id: str) -> None:
+        """Until it shows, QEMU only knows that it shall: an abort in that
+        moment is accepted and takes effect (libvirt 9.0, QEMU 7.2)."""
+        until_s = self._clock.monotonic_s() + SWITCH_S
+        never = concurrency.Event()
+        while self._clock.monotonic_s() < until_s:
+            if self._conn.run(
+                lambda conn: _before_post_copy(conn, guest_id),
+                guest_id,
+                again=True,
+            ):
+                self._clock.wait(never, SWITCH_POLL_S)
+            else:
+                return
+        LOG.warning('Guest %s does not switch to post-copy.', guest_id)
 
     # -- finish -------------------------------------------------------------
     def finish(self, plan: TransferPlan) -> None:
@@ -243,8 +271,28 @@ class Source:
     def _not_found(self, guest_id: str) -> exception.GuestNotFound:
         return exception.GuestNotFound(host=self._host, guest_id=guest_id)
 
+    def _abort_refused(
+        self, guest_id: str, reason: str
+    ) -> exception.AbortRefused:
+        return exception.AbortRefused(
+            host=self._host, guest_id=guest_id, reason=reason
+        )
+
     def _no_job(self, guest_id: str) -> exception.NoActiveJob:
         return exception.NoActiveJob(host=self._host, guest_id=guest_id)
+
+
+def _in_post_copy(domain: libvirt.virDomain) -> bool:
+    return states.guest_state(*domain.state()).reason in _POST_COPY
+
+
+def _before_post_copy(conn: libvirt.virConnect, guest_id: str) -> bool:
+    """A job is active, and it is still (or again) in pre-copy."""
+    domain = guests.find(conn, guest_id)
+    if domain is None:
+        return False
+    state = guests.state(domain)
+    return state is not None and state.job and state.reason not in _POST_COPY
 
 
 def _xml(conn: libvirt.virConnect, guest_id: str) -> tuple[str, str]:

@@ -77,8 +77,17 @@ class Transfer:
         before the job begins, or when it has just ended."""
         return self._last or JobStats(state=JobState.STARTING)
 
-    def seen(self, reading: JobStats) -> None:
-        self._last = reading
+    def seen(self, reading: JobStats) -> JobStats:
+        """Take a reading, and give what is to be told.
+
+        While a job is being wound up its counters are 0 again, as before
+        the copy had begun (libvirt 9.0): the last figures count then.
+        """
+        if reading.state is JobState.STARTING and self._last is not None:
+            return self._last
+        if reading.state is not JobState.STARTING:
+            self._last = reading
+        return reading
 
 
 class Transfers:
