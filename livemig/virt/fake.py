@@ -298,7 +298,6 @@ class FakeDriver(driver.Driver):
             guest = self._guest(host, plan.guest_id)
             self._refuse_start(host, plan, options, guest)
             self._memory.errors.pop(plan.guest_id, None)
-            self._memory.completed.pop(plan.guest_id, None)
             copied = 0
             if plan.block_migration:
                 copied = sum(

@@ -236,22 +236,28 @@ def test_what_follows_a_success_may_be_repeated(rig: Rig) -> None:
 
 
 def test_a_guest_moves_there_and_back(rig: Rig) -> None:
-    """What one migration leaves behind does not hinder the next."""
+    """What one migration leaves behind does not hinder the next, and its
+    figures, not asked for, are not taken for the next one's."""
     guest = rig.spawn('light', disk_mib=16)
-    for _ in range(2):
-        plan = rig.begin(guest, block=True, bandwidth_mib_s=0)
+    for bandwidth_mib_s in (0, SLOW):
+        plan = rig.begin(guest, block=True, bandwidth_mib_s=bandwidth_mib_s)
         rig.wait_for_end(guest)
         rig.assert_moved(plan)
         rig.source, rig.destination = rig.destination, rig.source
     assert rig.running_at(guest) == ['source']
+    # 16 MiB of disk alone take longer than that at 10 MiB/s.
+    for one in (rig.source, rig.destination):
+        figures = one.completed_job(guest)
+        assert figures and figures.elapsed_ms > 1600
 
 
 def test_a_guest_paused_by_its_user_stays_paused(rig: Rig) -> None:
-    guest = rig.spawn()
+    """It writes nothing, so it arrives however busy it was before."""
+    guest = rig.spawn('busy')
     rig.source.pause(guest)
-    plan = rig.begin(guest, bandwidth_mib_s=0)
+    plan = rig.begin(guest)
     assert plan.paused
-    rig.wait_for_end(guest)
+    rig.wait_for_end(guest, 30.0)
     assert rig.destination.guest_state(guest) == job.GuestState(
         job.Power.PAUSED, job.Reason.USER
     )
@@ -320,14 +326,17 @@ def test_after_an_abort_it_can_be_migrated_again(rig: Rig) -> None:
     rig.wait_for_end(guest)
     rig.assert_rolled_back(plan)
     plan = rig.begin(guest, bandwidth_mib_s=0, max_downtime_ms=2000)
+    assert rig.source.transfer_error(guest) == ''
     rig.wait_for_end(guest)
     assert rig.source.transfer_error(guest) == ''
     rig.assert_moved(plan)
 
 
 # -- forcing by pause and by limits -------------------------------------------
-def test_a_pause_during_the_migration_ends_it(rig: Rig) -> None:
-    """The guest dirties nothing any more, arrives, and runs by itself."""
+@pytest.mark.parametrize('lifted', [True, False])
+def test_a_pause_during_the_migration_ends_it(rig: Rig, lifted: bool) -> None:
+    """The guest dirties nothing any more, arrives, and runs by itself;
+    with the bandwidth limit lifted as well it only takes less time."""
     guest = rig.spawn('busy')
     plan = rig.begin(guest)
     rig.wait_for_pass(guest, 2)
@@ -336,8 +345,9 @@ def test_a_pause_during_the_migration_ends_it(rig: Rig) -> None:
         job.Power.PAUSED, job.Reason.MIGRATION, job=True
     )
     rig.source.pause(guest)
-    rig.source.set_bandwidth(guest, 0)
-    rig.wait_for_end(guest)
+    if lifted:
+        rig.source.set_bandwidth(guest, 0)
+    rig.wait_for_end(guest, 30.0)
     assert rig.running_at(guest) == ['destination']
     rig.assert_moved(plan)
 
@@ -522,6 +532,23 @@ def test_disks_nobody_prepared_for_are_refused(rig: Rig) -> None:
     rig.assert_rolled_back(plan)
 
 
+def test_disks_of_another_size_are_refused(rig: Rig) -> None:
+    """Prepared for something else than what comes: the guest runs on."""
+    guest = rig.spawn(disk_mib=16)
+    plan = rig.plan(guest, block=True)
+    larger = dataclasses.replace(
+        plan.disks[0], virtual_size_bytes=2 * plan.disks[0].virtual_size_bytes
+    )
+    rig.destination.prepare_destination(
+        dataclasses.replace(plan, disks=(larger,))
+    )
+    rig.source.start(plan, ANY)
+    rig.wait_for_end(guest)
+    assert rig.running_at(guest) == ['source']
+    assert rig.source.transfer_error(guest) != ''
+    rig.assert_rolled_back(plan)
+
+
 def test_disks_of_another_host_are_refused_without_a_copy(rig: Rig) -> None:
     """Without shared storage a migration that copies no disk is unsafe."""
     guest = rig.spawn(disk_mib=16)
@@ -652,6 +679,20 @@ def test_undoing_stops_a_guest_that_still_waits(rig: Rig) -> None:
     assert rig.running_at(guest) == ['source']
     assert rig.source.transfer_error(guest) != ''
     rig.assert_rolled_back(plan)
+
+
+def test_an_arrived_guest_can_be_destroyed_before_it_is_finished(
+    rig: Rig,
+) -> None:
+    """Its note goes with it: there is nothing left to be undone."""
+    guest = rig.spawn(disk_mib=16)
+    plan = rig.begin(guest, block=True, bandwidth_mib_s=0)
+    rig.wait_for_end(guest)
+    rig.source.finish_source(plan)
+    rig.destination.destroy(guest)
+    assert rig.destination.guest_state(guest) is None
+    assert rig.destination.prepared() == []
+    assert rig.leftovers() == []
 
 
 def test_a_guest_that_is_not_there_cannot_be_finished(rig: Rig) -> None:

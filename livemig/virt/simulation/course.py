@@ -168,7 +168,7 @@ class Course:
                 'internal error: process exited while connecting to '
                 'monitor: cannot set up guest memory'
             )
-        if guest_id in host.guests:
+        if guest_id in host.guests and host.guests[guest_id].alive:
             return f"operation failed: domain '{guest_id}' is already active"
         disks = source.storage.directories.get(guest_id, {})
         writable = [d for d in disks.values() if not d.facts.read_only]
@@ -216,8 +216,6 @@ class Course:
         )
         source.completed.pop(guest_id, None)
         host.completed[guest_id] = figures
-        for memory in host.drivers:
-            memory.completed.pop(guest_id, None)
         if not one.transfer.given_up:
             for memory in source.drivers:
                 memory.completed[guest_id] = figures
@@ -296,14 +294,10 @@ class Course:
         guest = host.guests[guest_id]
         guest.set(power, reason)
         one = self.jobs.get(guest_id)
-        if one is None:
+        if one is None or one.transfer.phase is Phase.CONFIRMING:
+            # It had all its memory: the source lets go as ever.
             return
-        if one.transfer.phase is Phase.CONFIRMING:
-            if host is one.there:
-                # It had all its memory: the source lets go as ever.
-                del self.jobs[guest_id]
-                one.source.guests.pop(guest_id, None)
-        elif one.transfer.in_post_copy:
+        if one.transfer.in_post_copy:
             del self.jobs[guest_id]
             if reason is not job.Reason.SHUTDOWN:
                 guest.machine.lost = True

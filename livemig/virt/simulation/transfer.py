@@ -365,7 +365,6 @@ class Transfer:
         self.phase = Phase.POST_COPY
         self.was_post_copy = True
         self._downtime_s = 0.005
-        self._abort_at_s = math.inf
         self.breaks_at_s = min(
             self.breaks_at_s, self.now_s + self.post_copy_breaks_after_s
         )

@@ -135,6 +135,21 @@ def test_the_downtime_limit_works_at_once() -> None:
     assert one.stats().downtime_ms <= 10_000
 
 
+@pytest.mark.parametrize(
+    ('asked_ms', 'given_ms'), [(2**40, 2_000_000), (0, 1), (70, 70)]
+)
+def test_the_downtime_limit_is_clamped(asked_ms: int, given_ms: int) -> None:
+    one = transfer()
+    one.set_max_downtime(asked_ms)
+    assert one.max_downtime_ms == given_ms
+
+
+def test_no_switchover_before_the_bandwidth_is_known() -> None:
+    """QEMU measures for 0.1 s, also where 0.3 s would do for all of it."""
+    happened = dict(run(transfer(memory_mib=256), 60))
+    assert happened[Happening.SWITCHOVER] == pytest.approx(BEGINS_S + 0.1)
+
+
 def test_the_bandwidth_works_at_once() -> None:
     one = transfer(64, 200, bandwidth_mib_s=20)
     run(one, 40)
