@@ -1,0 +1,617 @@
+"""A whole livemig on a lab's hosts, as an operator would set it up.
+
+Used by the demo, the integration tests and whoever develops. Runs in the
+project's virtual environment (unlike the rest of the lab, which is there
+before any environment is).
+"""
+
+import base64
+import configparser
+import dataclasses
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import yaml
+
+from lab import kernel as kernels
+from lab.client import Handle, LabError, wait_until
+from lab.guests import busybox, images, proof
+from lab.labs import Lab
+from lab.registry import cache_root
+
+#: A namespace of our own, so that an image has the same id in every cloud.
+_IMAGES = uuid.UUID('6c69766d-6967-4000-8000-000000000000')
+DEADLINE_S = 60.0
+MIB = 1024**2
+
+Options = Mapping[str, Mapping[str, object]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What the REST service said."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class User:
+    """One who may log in."""
+
+    name: str
+    password: str
+    project: str
+    roles: tuple[str, ...]
+
+
+def image_id(name: str) -> str:
+    """The id of a catalogue image."""
+    return str(uuid.uuid5(_IMAGES, name))
+
+
+class Cloud:
+    """livemig's services on a lab.
+
+    separate: API, conductor and a manager per host are processes of their
+    own over RabbitMQ; else one process has them all.
+    shared: the hosts' instances lie in a directory that all of them see.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        separate: bool = False,
+        shared: bool = False,
+        database: str = '',
+        options: Options | None = None,
+        host_options: Mapping[str, Options] | None = None,
+    ) -> None:
+        self.lab = lab
+        self.separate = separate
+        self.directory = lab.directory / f'cloud-{secrets.token_hex(3)}'
+        self.directory.mkdir(mode=0o755)
+        self.port = lab.free_port()
+        self.url = f'http://127.0.0.1:{self.port}/v2.1'
+        self.admin = User(
+            'admin', secrets.token_urlsafe(12), 'ops', ('admin',)
+        )
+        self.users = [
+            self.admin,
+            User('member', secrets.token_urlsafe(12), 'users', ('member',)),
+            User('other', secrets.token_urlsafe(12), 'others', ('member',)),
+        ]
+        self.database = database or f'sqlite:///{self.directory}/livemig.db'
+        self._shared = shared
+        self._host_options = dict(host_options or {})
+        self._processes: dict[str, Handle] = {}
+        self._options: dict[str, dict[str, object]] = {}
+        self._merge(self._defaults())
+        self._merge(options or {})
+        self._make_users()
+        self._make_catalogue()
+        self.write()
+
+    # --- configuration ---
+
+    def _defaults(self) -> Options:
+        return {
+            'DEFAULT': {
+                'state_path': self.directory,
+                'compute_driver': 'libvirt',
+                'log_file': '',
+                'debug': 'false',
+                'report_interval': 2,
+                'service_down_time': 60,
+                'periodic_interval': 2,
+                'max_concurrent_live_migrations': 2,
+                'transport_url': self.lab.broker()
+                if self.separate
+                else f'inproc://{self.directory.name}/',
+            },
+            'database': {'connection': self.database},
+            'api': {
+                'bind_port': self.port,
+                'http_basic_user_file': self.directory / 'users',
+            },
+            'catalogue': {'path': self.directory / 'catalogue.yaml'},
+            'libvirt': {
+                'virt_type': 'qemu',
+                'allow_unsafe_shared_storage': 'true',
+                'guest_file_owner': '{}:{}'.format(*self.lab.run_as)
+                if os.geteuid() == 0
+                else '',
+                'post_copy_capable': 'yes' if self.lab.post_copy else 'no',
+            },
+        }
+
+    def _merge(self, options: Options) -> None:
+        for group, values in options.items():
+            self._options.setdefault(group, {}).update(values)
+
+    def _make_users(self) -> None:
+        lines = [
+            ':'.join(
+                (
+                    user.name,
+                    bcrypt.hashpw(
+                        user.password.encode(), bcrypt.gensalt(6)
+                    ).decode(),
+                    user.project,
+                    ','.join(user.roles),
+                )
+            )
+            for user in self.users
+        ]
+        file = self.directory / 'users'
+        file.touch(mode=0o600)
+        file.write_text('\n'.join(lines) + '\n')
+
+    def _make_catalogue(self) -> None:
+        guests = Guests(self.directory)
+        text = yaml.safe_dump(
+            {'flavors': FLAVORS, 'images': guests.catalogue()},
+            sort_keys=False,
+        )
+        (self.directory / 'catalogue.yaml').write_text(text)
+
+    def host_name(self, host: str) -> str:
+        return host
+
+    def write(self) -> None:
+        """Write the option files."""
+        _write(self.directory / 'livemig.conf', self._options)
+        for host in self.lab.hosts:
+            path = (
+                self.lab.shared_path if self._shared else host.instances_path
+            )
+            options: dict[str, dict[str, object]] = {
+                'DEFAULT': {'host': host.name, 'instances_path': path},
+                'libvirt': {
+                    'connection_uri': host.control_uri,
+                    'live_migration_uri': host.migration_uri,
+                    'live_migration_inbound_addr': host.migration_address,
+                },
+            }
+            for group, values in self._host_options.get(host.name, {}).items():
+                options.setdefault(group, {}).update(values)
+            _write(self.directory / f'{host.name}.conf', options)
+
+    def set_options(self, options: Options) -> None:
+        """Change mutable options and have all services reload them."""
+        self._merge(options)
+        self.write()
+        for process in self._processes.values():
+            process.signal(signal.SIGHUP)
+
+    # --- processes ---
+
+    def start(self) -> None:
+        """Start everything; returns when every host has reported."""
+        if self.separate:
+            self.manage('db', 'sync')
+            self.start_service('conductor')
+            self.start_service('api')
+            for host in self.lab.hosts:
+                self.start_manager(host.name)
+        else:
+            self.start_all()
+        self.wait_ready()
+
+    def start_all(self) -> None:
+        """The one process that is all services."""
+        words = ['--db-sync']
+        for host in self.lab.hosts:
+            words += ['--compute-config', self.directory / f'{host.name}.conf']
+        self._start('all', 'livemig.cmd.all', words)
+
+    def start_service(self, name: str) -> None:
+        """Start ``api`` or ``conductor``."""
+        self._start(name, f'livemig.cmd.{name}', [])
+
+    def start_manager(self, host: str) -> None:
+        """Start one host's manager (separate processes)."""
+        self._start(
+            host,
+            'livemig.cmd.compute',
+            ['--config-file', self.directory / f'{host}.conf'],
+        )
+
+    def _start(
+        self, name: str, module: str, words: Sequence[str | Path]
+    ) -> None:
+        self._processes[name] = self.lab.spawn(
+            f'livemig-{name}',
+            [
+                sys.executable,
+                '-m',
+                module,
+                '--config-file',
+                self.directory / 'livemig.conf',
+                *words,
+            ],
+        )
+
+    def process(self, name: str) -> Handle:
+        """``all``, ``api``, ``conductor`` or a host's name."""
+        return self._processes[name]
+
+    def kill(self, name: str) -> None:
+        """kill -9."""
+        process = self._processes.pop(name)
+        process.kill()
+        process.wait(DEADLINE_S)
+
+    def wait_ready(self) -> None:
+        """Every host has reported since now. Raises LabError."""
+        wanted = {host.name for host in self.lab.hosts}
+        first = next(iter(self._processes.values()))
+
+        def ready() -> bool:
+            answer = self.rest('GET', '/os-services')
+            if answer is None or answer.status != 200:
+                return False
+            up = {
+                service['host']
+                for service in answer.body['services']
+                if service['state'] == 'up'
+            }
+            return wanted <= up
+
+        wait_until(ready, 'livemig', DEADLINE_S, first)
+
+    def stop(self) -> None:
+        """Stop the services; guests stay."""
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            process.wait(DEADLINE_S)
+        self._processes.clear()
+
+    # --- use ---
+
+    def rest(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        version: str = '2.202',
+        user: User | None = None,
+        timeout_s: float = 60,
+    ) -> Answer:
+        """One request. Status 0 if nobody listens."""
+        who = user or self.admin
+        token = base64.b64encode(f'{who.name}:{who.password}'.encode())
+        request = urllib.request.Request(  # noqa: S310 - our own address
+            f'{self.url}{path}',
+            data=None if body is None else json.dumps(body).encode(),
+            method=method,
+            headers={
+                'Authorization': f'Basic {token.decode()}',
+                'Content-Type': 'application/json',
+                'OpenStack-API-Version': f'compute {version}',
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=timeout_s) as reply:
+                return _answer(reply.status, reply.read(), reply.headers)
+        except urllib.error.HTTPError as error:
+            with error:
+                return _answer(error.code, error.read(), error.headers)
+        except (urllib.error.URLError, OSError) as error:
+            return Answer(0, str(error), {})
+
+    def environment(self, user: User | None = None) -> dict[str, str]:
+        """What the command line needs to log in."""
+        who = user or self.admin
+        return {
+            'OS_AUTH_TYPE': 'http_basic',
+            'OS_ENDPOINT': self.url,
+            'OS_USERNAME': who.name,
+            'OS_PASSWORD': who.password,
+        }
+
+    def cli(
+        self, *words: str, user: User | None = None, timeout_s: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``livemig WORDS``."""
+        return subprocess.run(
+            [sys.executable, '-m', 'livemig.client.shell', *words],
+            env={**os.environ, **self.environment(user)},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def manage(self, *words: str) -> str:
+        """Run ``livemig-manage WORDS``. Raises LabError."""
+        done = subprocess.run(
+            [
+                sys.executable,
+                '-m',
+                'livemig.cmd.manage',
+                '--config-file',
+                str(self.directory / 'livemig.conf'),
+                *words,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode:
+            raise LabError(f'livemig-manage {words}: {done.stderr}')
+        return done.stdout
+
+    def boot(
+        self,
+        image: str,
+        host: str,
+        name: str = '',
+        flavor: str = 'proof',
+        user: User | None = None,
+    ) -> str:
+        """Make a server through the API; its uuid when it is ACTIVE."""
+        answer = self.rest(
+            'POST',
+            '/servers',
+            {
+                'server': {
+                    'name': name or image,
+                    'imageRef': image_id(image),
+                    'flavorRef': flavor,
+                    'networks': 'none',
+                    'host': host,
+                }
+            },
+            version='2.100',
+            user=user,
+        )
+        if answer.status != 202:
+            raise LabError(f'{name or image}: {answer.status} {answer.body}')
+        server = str(answer.body['server']['id'])
+        self.wait_status(server, 'ACTIVE')
+        return server
+
+    def show(self, server: str) -> dict[str, Any]:
+        """GET /servers/{id}. Raises LabError."""
+        answer = self.rest('GET', f'/servers/{server}')
+        if answer.status != 200:
+            raise LabError(f'{server}: {answer.status} {answer.body}')
+        found: dict[str, Any] = answer.body['server']
+        return found
+
+    def wait_status(
+        self, server: str, status: str, timeout_s: float = DEADLINE_S
+    ) -> dict[str, Any]:
+        """The server, once it has that status. Raises LabError."""
+
+        def reached() -> dict[str, Any] | None:
+            found = self.show(server)
+            if found['status'] == 'ERROR' != status:
+                raise LabError(f'{server}: {found.get("fault")}')
+            return found if found['status'] == status else None
+
+        found: dict[str, Any] = wait_until(
+            reached, f'{server} {status}', timeout_s
+        )
+        return found
+
+    def migrate(
+        self,
+        server: str,
+        host: str | None = None,
+        block_migration: bool | str = 'auto',
+    ) -> int:
+        """Begin a live migration; its id. Raises LabError."""
+        answer = self.rest(
+            'POST',
+            f'/servers/{server}/action',
+            {
+                'os-migrateLive': {
+                    'host': host,
+                    'block_migration': block_migration,
+                }
+            },
+        )
+        if answer.status != 202:
+            raise LabError(f'{server}: {answer.status} {answer.body}')
+        return int(self.migrations(server)[0]['id'])
+
+    def migrations(self, server: str) -> list[dict[str, Any]]:
+        """All migrations of a server, newest first."""
+        answer = self.rest('GET', f'/os-migrations?instance_uuid={server}')
+        found: list[dict[str, Any]] = answer.body['migrations']
+        return found
+
+    def migration(self, server: str, migration_id: int) -> dict[str, Any]:
+        """One migration, running or ended."""
+        return next(
+            m for m in self.migrations(server) if m['id'] == migration_id
+        )
+
+    def wait_migration(
+        self,
+        server: str,
+        migration_id: int,
+        status: Iterable[str] = ('completed', 'cancelled', 'failed', 'error'),
+        timeout_s: float = 120,
+    ) -> dict[str, Any]:
+        """The migration, once it has one of these. Raises LabError."""
+        wanted = set(status)
+
+        def reached() -> dict[str, Any] | None:
+            found = self.migration(server, migration_id)
+            return found if found['status'] in wanted else None
+
+        found: dict[str, Any] = wait_until(
+            reached, f'migration {migration_id}', timeout_s
+        )
+        return found
+
+    def wait_pass(
+        self, server: str, migration_id: int, timeout_s: float = 60
+    ) -> None:
+        """Memory flows. Raises LabError."""
+
+        def flows() -> bool:
+            answer = self.rest(
+                'GET', f'/servers/{server}/migrations/{migration_id}'
+            )
+            return (
+                answer.status == 200
+                and (answer.body['migration'].get('pass_number') or 0) >= 1
+            )
+
+        wait_until(flows, f'migration {migration_id} copies', timeout_s)
+
+    def consoles(self, server: str) -> list[Path]:
+        """Where the guest's console lies, on each host."""
+        if self._shared:
+            return [self.lab.shared_path / server / 'console.log']
+        return [
+            host.instances_path / server / 'console.log'
+            for host in self.lab.hosts
+        ]
+
+    def events(self, server: str, request: str) -> dict[str, str | None]:
+        """The events of one instance action: name -> result."""
+        answer = self.rest(
+            'GET', f'/servers/{server}/os-instance-actions/{request}'
+        )
+        return {
+            event['event']: event['result']
+            for event in answer.body['instanceAction']['events']
+        }
+
+
+#: Sizes of the lab's guests.
+FLAVORS = [
+    {'id': 'proof', 'name': 'proof', 'ram_mib': 128, 'vcpus': 1},
+    {'id': 'linux', 'name': 'linux', 'ram_mib': 128, 'vcpus': 1},
+    {'id': 'large', 'name': 'large', 'ram_mib': 512, 'vcpus': 1},
+    {'id': 'huge', 'name': 'huge', 'ram_mib': 1024 * 1024, 'vcpus': 1},
+]
+
+
+class Guests:
+    """Builds the lab's images and describes them as a catalogue does."""
+
+    def __init__(self, directory: Path) -> None:
+        self._cache = cache_root()
+        self._directory = directory / 'images'
+        self._directory.mkdir(mode=0o755, exist_ok=True)
+
+    def catalogue(self) -> list[dict[str, Any]]:
+        kernel = self._readable(proof.build(self._cache))
+        return [
+            *(
+                _image(name, kernel=str(kernel), cmdline=words)
+                for name, words in PROOF.items()
+            ),
+            *self._linux(),
+        ]
+
+    def _linux(self) -> list[dict[str, Any]]:
+        kernel = self._readable(Path(kernels.kernel(self._cache)))
+        initrd = self._readable(
+            busybox.build_initrd(
+                self._cache, kernels.kernel_modules(self._cache)
+            )
+        )
+        base = self._directory / 'base.raw'
+        images.make_raw(base, 32, mark='image')
+        made = []
+        for name, disk_format in (('linux', 'qcow2'), ('linux-raw', 'raw')):
+            made.append(
+                _image(
+                    name,
+                    kernel=str(kernel),
+                    initrd=str(initrd),
+                    cmdline=busybox.cmdline(mark='guest'),
+                    disks=[
+                        {
+                            'device': 'vda',
+                            'format': disk_format,
+                            'size_bytes': 32 * MIB,
+                            'image_file': str(base),
+                            'image_format': 'raw',
+                        }
+                    ],
+                )
+            )
+        made.append(
+            _image(
+                'linux-large',
+                kernel=str(kernel),
+                initrd=str(initrd),
+                cmdline=busybox.cmdline(mark='guest'),
+                disks=[
+                    {
+                        'device': 'vda',
+                        'format': 'raw',
+                        'size_bytes': 512 * MIB,
+                        'image_file': str(base),
+                        'image_format': 'raw',
+                    }
+                ],
+            )
+        )
+        return made
+
+    def _readable(self, path: Path) -> Path:
+        """A copy that QEMU's user can read wherever the cache lies."""
+        copy = self._directory / path.name
+        if not copy.exists():
+            copy.write_bytes(path.read_bytes())
+            copy.chmod(0o644)
+        return copy
+
+
+#: The proof guests: name -> kernel command line. Busy ones write 80 MiB/s
+#: over 64 MiB: they never converge over a slower link.
+PROOF = {
+    'idle': proof.cmdline(16, 200, 10),
+    'busy': proof.cmdline(64, 20000, 10),
+    'leaving': proof.cmdline(64, 20000, 10, off_s=12),
+}
+
+
+def _image(name: str, **values: Any) -> dict[str, Any]:
+    return {'id': image_id(name), 'name': name, **values}
+
+
+def _write(file: Path, options: Options) -> None:
+    text = configparser.ConfigParser(
+        interpolation=None, default_section='no such section'
+    )
+    for group, values in options.items():
+        text[group] = {
+            name: str(value) for name, value in values.items() if value != ''
+        }
+    temporary = file.with_suffix('.new')
+    with temporary.open('w') as out:
+        text.write(out)
+    temporary.chmod(0o600)
+    temporary.rename(file)
+
+
+def _answer(status: int, text: bytes, headers: Any) -> Answer:
+    try:
+        body = json.loads(text) if text else None
+    except ValueError:
+        body = text.decode(errors='replace')
+    return Answer(status, body, dict(headers))
