@@ -6,8 +6,8 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from livemig.db import engine
-from livemig.db.rows import actions, instances, migrations, purge, services
+from livemig.db import engine, purge
+from livemig.db.rows import actions, instances, migrations, services
 from livemig.db.types import parse_time
 from livemig.objects.store import Row, Store, Values
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from livemig.db.rows import purge
+from livemig.db import purge
 
 TABLES = ('instances', 'migrations', 'instance_actions',
           'instance_action_events', 'instance_faults')  # fmt: skip
