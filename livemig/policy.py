@@ -11,7 +11,6 @@ from typing import Any
 
 from oslo_config import cfg
 from oslo_log import log
-from oslo_policy import opts as policy_opts
 from oslo_policy import policy
 
 from livemig import concurrency, context, exception
@@ -24,8 +23,6 @@ MANAGER_OR_ADMIN = 'rule:project_manager_or_admin'
 MEMBER_OR_ADMIN = 'rule:project_member_or_admin'
 READER_OR_ADMIN = 'rule:project_reader_or_admin'
 ANY_USER = '@'
-
-POLICY_FILE = 'policy.yaml'
 
 
 class Denied(exception.LivemigError):
@@ -112,10 +109,11 @@ class Enforcer:
         self, conf: cfg.ConfigOpts, rules: Iterable[policy.RuleDefault]
     ) -> None:
         """:raises ConfigurationError: the files are broken at the start."""
-        policy_opts._register(conf)
         self._conf = conf
         self._rules = list(rules)
         self._lock = concurrency.Lock()
+        # This registers the options that say which files there are.
+        self._enforcer = policy.Enforcer(conf)
         self._stamp = self._read_stamp()
         try:
             self._enforcer = self._load()
@@ -172,8 +170,6 @@ class Enforcer:
     # -- files --------------------------------------------------------------
     def _load(self) -> policy.Enforcer:
         enforcer = policy.Enforcer(self._conf)
-        # One that logs instead of raising would grant what a typing error
-        # leaves over.
         enforcer.register_defaults(self._rules)
         enforcer.load_rules(force_reload=True)
         _check_values(enforcer)

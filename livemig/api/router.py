@@ -314,7 +314,7 @@ def _told(operation: Operation, result: Any) -> webob.Response:
     answer = webob.Response(status=operation.success)
     if result.body is None:
         # No body, and so no type of it.
-        del answer.headers['Content-Type']
+        answer.headers.pop('Content-Type', None)
     else:
         answer.content_type = 'application/json'
         answer.json_body = result.body

@@ -59,7 +59,7 @@ class Filter:
 
     name: str
     column: str = ''
-    schema: Schema = MANY
+    schema: Schema = dataclasses.field(default_factory=lambda: MANY)
     convert: Callable[[Any], Any] = _text
     first: Microversion = microversion.FIRST
     everybody: Microversion | None = None
