@@ -97,6 +97,13 @@ class Broker(Server):
             'ERL_CRASH_DUMP_SECONDS': '0',
         }
 
+    def _main_pid(self) -> int:
+        # The shell script that was started would not wait for Erlang.
+        try:
+            return int((self.path / 'pid').read_text())
+        except (OSError, ValueError) as error:
+            raise LabError(f'{self.fact}: {error}') from None
+
     def _script(self, name: str) -> str:
         # Not /usr/sbin's wrapper: it changes the user and the environment.
         path = Path('/usr/lib/rabbitmq/bin', name)

@@ -15,6 +15,7 @@ _KEEPER = Path(__file__).resolve().with_name('keeper.py')
 _SOCKET = 'keeper.sock'
 _REPLY_S = 60.0
 _STOP_S = 60.0
+_KILL_S = 10.0
 
 
 class LabError(Exception):
@@ -128,8 +129,21 @@ class Handle:
         self.signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it and what it started in its session, at once (SIGKILL)."""
+        """End it and what it started in its session, at once (SIGKILL).
+
+        Returns when all of them are gone. Raises LabError.
+        """
         self.signal(signal.SIGKILL, session=True)
+        self.wait_all(_KILL_S)
+
+    def wait_all(self, timeout_s: float) -> None:
+        """Wait until its whole session has ended. Raises LabError."""
+        wait_until(
+            lambda: not self._keeper.ask('session', pid=self.pid)['pids'],
+            f'the end of {self.name}',
+            timeout_s,
+            pause_s=0.01,
+        )
 
     def poll(self) -> int | None:
         """The exit code, negative for a signal; None: it still runs."""

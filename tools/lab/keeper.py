@@ -149,7 +149,8 @@ class Keeper:
         pidfd = os.pidfd_open(pid)
         self._owner = [0, pidfd]
         for number in self._owner:
-            self._watch(number, self._on_owner)
+            # The owner sends nothing: readable means that it has ended.
+            self._watch(number, self._on_stop)
 
     def run(self) -> None:
         """Serve until it is time to stop."""
@@ -165,10 +166,6 @@ class Keeper:
         self._loop.register(what, selectors.EVENT_READ, handler)
 
     def _on_stop(self, *_: object) -> None:
-        self.stopping = True
-
-    def _on_owner(self) -> None:
-        # The owner sends nothing: readable means end of file or its end.
         self.stopping = True
 
     def _drain(self) -> None:
@@ -282,15 +279,17 @@ class Keeper:
         child = self.children.get(pid)
         if child is not None and child.exit_code is not None:
             below.pop(pid, None)  # the pid may be somebody else's by now
-        targets = [
-            other
-            for other, its_session in below.items()
-            if other == pid or (session and its_session == pid)
-        ]
-        for target in targets:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(target, number)
-        return {'signalled': targets}
+        for other, its_session in below.items():
+            if other == pid or (session and its_session == pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(other, number)
+        return {}
+
+    def do_session(self, *, connection: socket.socket, pid: int) -> Reply:
+        """The processes of the session that began with this process."""
+        self._reap()
+        found = [other for other, session in descendants() if session == pid]
+        return {'pids': found}
 
     def do_wait(
         self, *, connection: socket.socket, pid: int, block: bool = True
@@ -433,9 +432,10 @@ def start_time(pid: int) -> int | None:
     """
     try:
         with open(f'/proc/{pid}/stat', 'rb') as file:
-            return int(file.read().rpartition(b')')[2].split()[19])
+            fields = file.read().rpartition(b')')[2].split()
     except OSError:
         return None
+    return None if fields[0] == b'Z' else int(fields[19])
 
 
 def _become_sub_reaper() -> None:

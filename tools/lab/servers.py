@@ -86,14 +86,20 @@ class Server:
     def stop(self) -> None:
         """End it in order; data and port stay."""
         if self._handle is not None:
-            self._handle.signal(self.orderly)
+            self._keeper.ask(
+                'signal', pid=self._main_pid(), number=int(self.orderly)
+            )
             self._handle.wait(STOP_S)
+            self._handle.wait_all(STOP_S)
 
     def kill(self) -> None:
         """SIGKILL it, as a crash would; data and port stay."""
         if self._handle is not None:
             self._handle.kill()
-            self._handle.wait(STOP_S)
+
+    def _main_pid(self) -> int:
+        """The process that takes the signal for an orderly end."""
+        return self.pid
 
     def _make(self) -> None:
         """Make configuration and data."""
