@@ -7,6 +7,7 @@ concurrency.setup()
 import argparse  # noqa: E402
 import datetime  # noqa: E402
 import getpass  # noqa: E402
+import logging  # noqa: E402
 import secrets  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable, Sequence  # noqa: E402
@@ -217,7 +218,12 @@ def _main(argv: Sequence[str]) -> int:
     )
     # A wrong option of a service must not keep anybody from mending it.
     conf = common.load(PROG, argv, [command], check=False)
-    common.set_up_log(conf)
+    # What is asked for goes to standard output; nothing else does.
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if conf.debug else logging.WARNING,
+        format=f'{PROG}: %(message)s',
+    )
     database = common.open_database(conf)
     try:
         return int(conf.command.does(conf, database))
