@@ -1,4 +1,4 @@
-"""The API for gunicorn, uWSGI and their kind: ``livemig.api.wsgi:application``.
+"""The API for gunicorn and uWSGI: ``livemig.api.wsgi:application``.
 
 Options come from the files in the environment variable
 LIVEMIG_CONF_FILES (several with ":" between them), by default from where

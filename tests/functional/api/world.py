@@ -240,12 +240,15 @@ class World:
         full one."""
         self._directory = tempfile.TemporaryDirectory()
         self.directory = pathlib.Path(self._directory.name)
+        age_s = 3600
         if path is None:
+            # Later than whatever the full one was filled with.
+            age_s = 1800
             path = self.directory / 'livemig.sqlite'
             shutil.copy(_template(), path)
         self.clock = VirtualClock()
         self._ticking = _Ticking(
-            self.clock.now() - datetime.timedelta(seconds=3600)
+            self.clock.now() - datetime.timedelta(seconds=age_s)
         )
         self.store = db_api.Database(f'sqlite:///{path}', now=self._ticking)
         self.messages: list[Message] = []
