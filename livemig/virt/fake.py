@@ -297,6 +297,11 @@ class FakeDriver(driver.Driver):
         with self._hypervisor() as host:
             guest = self._guest(host, plan.guest_id)
             self._refuse_start(host, plan, options, guest)
+            paused = guest.power is jobs.Power.PAUSED
+            if paused:
+                # QEMU refuses the two together, and nothing has to be
+                # forced: the flag is left out.
+                options = dataclasses.replace(options, post_copy=False)
             self._memory.errors.pop(plan.guest_id, None)
             copied = 0
             if plan.block_migration:
@@ -314,7 +319,7 @@ class FakeDriver(driver.Driver):
                 bandwidth_mib_s=options.bandwidth_mib_s,
                 max_downtime_ms=options.max_downtime_ms,
                 auto_converge=options.auto_converge,
-                stopped=guest.power is jobs.Power.PAUSED,
+                stopped=paused,
             )
             destination = self._world.find(plan.destination.migration_uri)
             self._world.begin(
@@ -335,6 +340,9 @@ class FakeDriver(driver.Driver):
             raise exception.PostCopyNotSupported(host=host.name)
         if plan.block_migration and not able.block_migration:
             raise self._error('disks cannot be copied')
+        if options.post_copy and plan.block_migration and plan.disks:
+            # Should the switch break, the copy would be incomplete.
+            raise self._error('post-copy and copied disks exclude each other')
         if plan.guest_id in self._world.jobs:
             raise self._error('another migration job is already running')
         if not guest.alive:

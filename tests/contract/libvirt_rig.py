@@ -70,6 +70,8 @@ class LibvirtRig(rig.Rig):
         )
         self._watchers[guest_id] = watcher
         watcher.wait_ready()
+        # A guest that is paused before its first line would prove nothing.
+        self.wait_until(lambda: watcher.proof().last_n, 30.0)
         return guest_id
 
     def assert_intact(self, guest_id: str) -> None:

@@ -462,16 +462,44 @@ def test_post_copy_must_be_foreseen_at_the_start(rig: Rig) -> None:
 
 
 def test_post_copy_too_early_is_refused(rig: Rig) -> None:
-    """While the disks go: a refusal, and the migration goes on."""
-    guest = rig.spawn('busy', disk_mib=64)
-    plan = rig.begin(guest, block=True, post_copy=True)
-    rig.wait_until(lambda: rig.job(guest).disk_processed_bytes > 0)
-    with pytest.raises(exception.PostCopyRefused):
+    """While it prepares: a refusal, and the migration goes on."""
+    guest = rig.spawn('busy')
+    plan = rig.begin(guest, post_copy=True)
+    assert rig.job(guest).state is job.JobState.STARTING
+    with pytest.raises((exception.PostCopyRefused, exception.NoActiveJob)):
         rig.source.start_post_copy(guest)
-    assert rig.job(guest).state is job.JobState.ACTIVE
+    rig.wait_for_pass(guest)
+    assert rig.running_at(guest) == ['source']
     rig.abort(guest)
     rig.wait_for_end(guest)
     rig.assert_rolled_back(plan)
+
+
+def test_post_copy_and_copied_disks_exclude_each_other(rig: Rig) -> None:
+    """Should the switch break, the copy would be incomplete."""
+    guest = rig.spawn(disk_mib=16)
+    plan = rig.plan(guest, block=True)
+    rig.destination.prepare_destination(plan)
+    with pytest.raises(exception.HypervisorError):
+        rig.source.start(plan, driver.TransferOptions(post_copy=True))
+    assert rig.ended(guest)
+    rig.assert_rolled_back(plan)
+
+
+def test_a_paused_guest_is_sent_without_post_copy(rig: Rig) -> None:
+    """QEMU refuses the two together; it moves all the same, and a switch
+    is refused as if it had not been foreseen."""
+    guest = rig.spawn('busy')
+    rig.source.pause(guest)
+    plan = rig.begin(guest, post_copy=True)
+    rig.wait_for_pass(guest)
+    with pytest.raises(exception.PostCopyRefused):
+        rig.source.start_post_copy(guest)
+    rig.source.set_bandwidth(guest, 0)
+    rig.wait_for_end(guest)
+    state = rig.destination.guest_state(guest)
+    assert state == job.GuestState(job.Power.PAUSED, job.Reason.USER)
+    rig.assert_moved(plan)
 
 
 def test_post_copy_without_a_job_finds_none(rig: Rig) -> None:

@@ -229,19 +229,6 @@ def test_post_copy_may_be_refused_for_a_while(fake_rig: FakeRig) -> None:
     rig.assert_moved(plan)
 
 
-def test_a_paused_guest_cannot_be_sent_with_post_copy(
-    fake_rig: FakeRig,
-) -> None:
-    """QEMU refuses that; the guest stays, paused."""
-    rig = fake_rig
-    guest = rig.spawn()
-    rig.source.pause(guest)
-    plan = rig.begin(guest, post_copy=True)
-    rig.wait_for_end(guest)
-    assert 'post-copy' in rig.source.transfer_error(guest)
-    rig.assert_rolled_back(plan)
-
-
 def test_a_black_hole_is_told_at_once_if_asked(fake_rig: FakeRig) -> None:
     """Who starts all the same waits for minutes: abort is taken, but has
     no effect before the connection has failed."""

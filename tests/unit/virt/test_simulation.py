@@ -16,7 +16,7 @@ from tests import clock
 
 MIB = 1024 * 1024
 GUEST = 'b6e5a6ba-0000-4000-8000-000000000001'
-SLOWLY = driver.TransferOptions(bandwidth_mib_s=10, post_copy=True)
+SLOWLY = driver.TransferOptions(bandwidth_mib_s=10)
 
 
 class Hosts:
@@ -41,13 +41,25 @@ class Hosts:
         )
         return dataclasses.replace(plan, **fields)  # type: ignore[arg-type]
 
-    def start(self, to_s: float = 2.0) -> driver.TransferPlan:
+    def start(
+        self,
+        to_s: float = 2.0,
+        options: driver.TransferOptions = SLOWLY,
+    ) -> driver.TransferPlan:
         """Begin a migration and let it go on for ``to_s``."""
         plan = self.plan()
         self.b.prepare_destination(plan)
-        self.a.start(plan, SLOWLY)
+        self.a.start(plan, options)
         self.clock.advance(to_s)
         return plan
+
+    def start_post_copy(self, bandwidth_mib_s: int) -> None:
+        """The same of a guest without disks, switched to post-copy."""
+        self.a.destroy(GUEST)
+        self.a.spawn(dataclasses.replace(spec(), disks=()))
+        self.start(options=dataclasses.replace(SLOWLY, post_copy=True))
+        self.a.set_bandwidth(GUEST, bandwidth_mib_s, post_copy=True)
+        self.a.start_post_copy(GUEST)
 
     def reasons(self) -> tuple[str, str]:
         """Power and reason on both hosts, '-' for none."""
@@ -205,9 +217,7 @@ def test_a_cut_network_ends_a_pre_copy_after_the_keepalive(
 def test_a_cut_network_halts_a_post_copy(hosts: Hosts) -> None:
     """The source gives up, the destination notices nothing; when the
     network is back it ends by itself, and leaves a definition."""
-    hosts.start()
-    hosts.a.set_bandwidth(GUEST, 10, post_copy=True)
-    hosts.a.start_post_copy(GUEST)
+    hosts.start_post_copy(10)
     hosts.world.cut('a', 'b')
     hosts.clock.advance(3.0)
     assert hosts.reasons() == ('paused post-copy', 'running post-copy')
@@ -223,9 +233,7 @@ def test_a_cut_network_halts_a_post_copy(hosts: Hosts) -> None:
 
 def test_a_broken_post_copy_stands_until_recovered(hosts: Hosts) -> None:
     hosts.world.fail('post-copy-breaks', 'a', after_s=1.0, times=1)
-    hosts.start()
-    hosts.a.set_bandwidth(GUEST, 10, post_copy=True)
-    hosts.a.start_post_copy(GUEST)
+    hosts.start_post_copy(10)
     hosts.clock.advance(100.0)
     assert hosts.reasons() == (
         'paused post-copy-failed',
@@ -323,9 +331,7 @@ def test_a_guest_does_not_come_where_its_like_runs(hosts: Hosts) -> None:
 def test_in_post_copy_either_host_costs_the_guest(
     hosts: Hosts, victim: str
 ) -> None:
-    hosts.start()
-    hosts.a.set_bandwidth(GUEST, 1, post_copy=True)
-    hosts.a.start_post_copy(GUEST)
+    hosts.start_post_copy(1)
     machine = hosts.world.hosts['a'].guests[GUEST].machine
     hosts.world.kill_host(victim)
     assert machine.lost
@@ -347,17 +353,13 @@ def test_a_guest_that_runs_twice_is_noticed(hosts: Hosts) -> None:
 
 
 def test_a_destroy_in_post_copy_is_noticed(hosts: Hosts) -> None:
-    hosts.start()
-    hosts.a.set_bandwidth(GUEST, 1, post_copy=True)
-    hosts.a.start_post_copy(GUEST)
+    hosts.start_post_copy(1)
     hosts.a.destroy(GUEST)
     violated(hosts.world, 'destroyed on a in post-copy')
 
 
 def test_a_resume_with_stale_memory_is_noticed(hosts: Hosts) -> None:
-    hosts.start()
-    hosts.a.set_bandwidth(GUEST, 1, post_copy=True)
-    hosts.a.start_post_copy(GUEST)
+    hosts.start_post_copy(1)
     with pytest.raises(exception.HypervisorError):
         hosts.a.resume(GUEST)
     hosts.world.check()
