@@ -37,6 +37,10 @@ KEEPALIVE_COUNT = 3
 #: Callers that waited for a failing attempt do not all make another one.
 RETRY_AFTER_S = 1.0
 
+#: How often, and after how long, something is read that could not be.
+READS = 10
+READ_AGAIN_S = 0.1
+
 #: Final figures kept, of as many guests.
 FIGURES = 1000
 
@@ -101,29 +105,55 @@ class Connection:
         fn: Callable[[libvirt.virConnect], T],
         guest_id: str = '',
         *,
-        again: bool = False,
         translate: Translate | None = None,
     ) -> T:
         """``fn(connection)``, its libvirt errors translated.
 
-        :param again: fn only reads: do it once more on a new connection if
-            the old one turns out to be dead.
         :param translate: makes livemig's error of libvirt's; without it
             the usual table does.
         :raises HypervisorUnavailable:
         :raises HypervisorError:
         """
+        try:
+            return self._run(fn)
+        except libvirt.libvirtError as error:
+            if translate is None:
+                found = errors.translate(error, self._host, guest_id)
+            else:
+                found = translate(error)
+            raise found from error
+
+    def read(
+        self, fn: Callable[[libvirt.virConnect], T], guest_id: str = ''
+    ) -> T:
+        """The same for what only reads, and so can be done again: on a new
+        connection if the old one turns out to be dead, and a moment later
+        where a guest's QEMU has just died and the daemon does not know yet.
+
+        :raises HypervisorUnavailable: also if that does not help.
+        :raises GuestNotFound:
+        """
+        never = concurrency.Event()
+        for _ in range(READS):
+            try:
+                return self._run(fn)
+            except libvirt.libvirtError as error:
+                found = errors.translate(error, self._host, guest_id)
+                if errors.connection_lost(error):
+                    continue
+                if type(found) is not exception.HypervisorError:
+                    raise found from error
+                self._clock.wait(never, READ_AGAIN_S)
+        raise exception.HypervisorUnavailable(found.message, host=self._host)
+
+    def _run(self, fn: Callable[[libvirt.virConnect], T]) -> T:
         opened = self._get()
         try:
             return concurrency.run_blocking(fn, opened.conn)
         except libvirt.libvirtError as error:
-            lost = errors.connection_lost(error)
-            opened.lost = opened.lost or lost
-            if not (lost and again):
-                if translate is not None:
-                    raise translate(error) from error
-                raise errors.translate(error, self._host, guest_id) from error
-        return self.run(fn, guest_id, translate=translate)
+            if errors.connection_lost(error):
+                opened.lost = True
+            raise
 
     def _get(self) -> _Open:
         with self._lock:

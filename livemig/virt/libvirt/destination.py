@@ -232,8 +232,8 @@ class Destination:
 
     # -- helpers ------------------------------------------------------------
     def _state(self, guest_id: str) -> GuestState | None:
-        return self._conn.run(
-            lambda conn: guests.state_of(conn, guest_id), guest_id, again=True
+        return self._conn.read(
+            lambda conn: guests.state_of(conn, guest_id), guest_id
         )
 
     def _not_prepared(

@@ -103,17 +103,14 @@ class LibvirtDriver(driver.Driver):
             return True
         if self._root_qemu is None:
             self._root_qemu = host.qemu_runs_as_root(
-                self._conn.run(lambda c: c.getCapabilities(), again=True)
+                self._conn.read(lambda c: c.getCapabilities())
             )
         return self._root_qemu
 
     def host_facts(self) -> driver.HostFacts:
         settings = self._conf.libvirt
-        kind, version, info, used_mib, cpu = self._conn.run(
-            functools.partial(
-                _read_host, with_cpu=settings.virt_type == 'kvm'
-            ),
-            again=True,
+        kind, version, info, used_mib, cpu = self._conn.read(
+            functools.partial(_read_host, with_cpu=settings.virt_type == 'kvm')
         )
         try:
             total, free = self._place.total_bytes(), self._place.free_bytes()
@@ -137,13 +134,13 @@ class LibvirtDriver(driver.Driver):
 
     # -- guests -------------------------------------------------------------
     def guests(self) -> Mapping[str, jobs.GuestState]:
-        return self._conn.run(guests.all_states, again=True)
+        return self._conn.read(guests.all_states)
 
     def guest_state(self, guest_id: str) -> jobs.GuestState | None:
         if not files.is_guest_id(guest_id):
             return None
-        return self._conn.run(
-            lambda conn: guests.state_of(conn, guest_id), guest_id, again=True
+        return self._conn.read(
+            lambda conn: guests.state_of(conn, guest_id), guest_id
         )
 
     def spawn(self, spec: driver.GuestSpec) -> None:
@@ -171,7 +168,7 @@ class LibvirtDriver(driver.Driver):
         cache = 'none' if self._place.direct_io() else 'writeback'
         machine = domain_xml.Machine(
             virt_type=self._conf.libvirt.virt_type,
-            arch=self._conn.run(lambda conn: conn.getInfo()[0], again=True),
+            arch=self._conn.read(lambda conn: conn.getInfo()[0]),
             machine_type=self._conf.libvirt.machine_type,
             cpu_mode=self._conf.libvirt.cpu_mode,
             cache=cache,
@@ -244,7 +241,11 @@ class LibvirtDriver(driver.Driver):
         self._with_files(lambda: self._place.drop_probe(probe))
 
     def disks(self, guest_id: str) -> tuple[driver.DiskFacts, ...]:
-        xml = self._on_domain(guest_id, lambda d: d.XMLDesc(0), again=True)
+        if not files.is_guest_id(guest_id):
+            raise self._not_found(guest_id)
+        xml = self._conn.read(
+            lambda c: c.lookupByUUIDString(guest_id).XMLDesc(0), guest_id
+        )
         return tuple(
             self._with_files(functools.partial(_disk_facts, part))
             for part in domain_xml.disks(xml)
@@ -253,9 +254,7 @@ class LibvirtDriver(driver.Driver):
     def cpu_fits(self, cpu: str) -> bool:
         if not cpu:
             return True
-        return self._conn.run(
-            lambda conn: host.cpu_fits(conn, cpu), again=True
-        )
+        return self._conn.read(lambda conn: host.cpu_fits(conn, cpu))
 
     def reachable(self, destination: driver.HostFacts) -> str:
         return reach.why_not(
@@ -372,18 +371,14 @@ class LibvirtDriver(driver.Driver):
         return state
 
     def _on_domain(
-        self,
-        guest_id: str,
-        fn: Callable[[libvirt.virDomain], T],
-        *,
-        again: bool = False,
+        self, guest_id: str, fn: Callable[[libvirt.virDomain], T]
     ) -> T:
-        if not files.is_guest_id(guest_id):
-            raise self._not_found(guest_id)
         return self._conn.run(
             lambda conn: fn(conn.lookupByUUIDString(guest_id)),
             guest_id,
-            again=again,
+            translate=lambda e: errors.translate_passing(
+                e, self._host, guest_id
+            ),
         )
 
     def _on_job(
@@ -416,7 +411,7 @@ class LibvirtDriver(driver.Driver):
                 return exception.NoActiveJob(
                     host=self._host, guest_id=guest_id
                 )
-            return errors.translate(error, self._host, guest_id)
+            return errors.translate_passing(error, self._host, guest_id)
 
         return translate
 

@@ -69,6 +69,23 @@ def translate(
     return kind(host=host, guest_id=guest_id, reason=text(error))
 
 
+def translate_passing(
+    error: libvirt.libvirtError, host: str, guest_id: str
+) -> exception.HypervisorError:
+    """The same for a plain order to a guest that is there.
+
+    What goes wrong there goes wrong in QEMU's monitor, mostly because that
+    QEMU has just died: what is has to be looked at again.
+    """
+    found = translate(error, host, guest_id)
+    if type(found) is exception.HypervisorError and code(error) in (
+        libvirt.VIR_ERR_INTERNAL_ERROR,
+        libvirt.VIR_ERR_OPERATION_FAILED,
+    ):
+        return exception.HypervisorUnavailable(host=host, reason=text(error))
+    return found
+
+
 def _not_active(said: str) -> bool:
     return 'no job is active' in said or 'is not running' in said
 
@@ -108,12 +125,4 @@ def translate_post_copy(
         return exception.NoActiveJob(host=host, guest_id=guest_id)
     if connection_lost(error):
         return translate(error, host, guest_id)
-    if code(error) in (
-        libvirt.VIR_ERR_OPERATION_INVALID,
-        libvirt.VIR_ERR_INTERNAL_ERROR,
-        libvirt.VIR_ERR_OPERATION_FAILED,
-    ):
-        return exception.PostCopyRefused(
-            host=host, guest_id=guest_id, reason=said
-        )
-    return translate(error, host, guest_id)
+    return exception.PostCopyRefused(host=host, guest_id=guest_id, reason=said)

@@ -111,8 +111,8 @@ class Source:
         there = f'{plan.destination.instances_path}/{plan.guest_id}'
         if here == there:
             return None, None
-        live, lasting = self._conn.run(
-            lambda conn: _xml(conn, plan.guest_id), plan.guest_id, again=True
+        live, lasting = self._conn.read(
+            lambda conn: _xml(conn, plan.guest_id), plan.guest_id
         )
         return (
             domain_xml.moved(live, here, there),
@@ -126,8 +126,8 @@ class Source:
         ours = self._transfers.running(guest_id)
         reading = None
         if files.is_guest_id(guest_id):
-            reading = self._conn.run(
-                lambda conn: _read_job(conn, guest_id), guest_id, again=True
+            reading = self._conn.read(
+                lambda conn: _read_job(conn, guest_id), guest_id
             )
         if reading is not None:
             return reading if ours is None else ours.seen(reading)
@@ -138,8 +138,8 @@ class Source:
     def completed_job(self, guest_id: str) -> JobStats | None:
         if not files.is_guest_id(guest_id):
             return None
-        came = self._conn.run(
-            lambda conn: _read_completed(conn, guest_id), guest_id, again=True
+        came = self._conn.read(
+            lambda conn: _read_completed(conn, guest_id), guest_id
         )
         return came or self._conn.figures(guest_id)
 
@@ -206,10 +206,8 @@ class Source:
         until_s = self._clock.monotonic_s() + SWITCH_S
         never = concurrency.Event()
         while self._clock.monotonic_s() < until_s:
-            if self._conn.run(
-                lambda conn: _before_post_copy(conn, guest_id),
-                guest_id,
-                again=True,
+            if self._conn.read(
+                lambda conn: _before_post_copy(conn, guest_id), guest_id
             ):
                 self._clock.wait(never, SWITCH_POLL_S)
             else:
@@ -261,8 +259,8 @@ class Source:
 
     # -- helpers ------------------------------------------------------------
     def _state(self, guest_id: str) -> GuestState | None:
-        return self._conn.run(
-            lambda conn: guests.state_of(conn, guest_id), guest_id, again=True
+        return self._conn.read(
+            lambda conn: guests.state_of(conn, guest_id), guest_id
         )
 
     def _failed(self, reason: str) -> exception.HypervisorError:
