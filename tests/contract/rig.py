@@ -30,6 +30,10 @@ SLOW = 10
 #: load: (working set MiB, pages rewritten a second).
 LOADS = {'idle': (16, 0), 'light': (16, 200), 'busy': (40, 10000)}
 
+#: No guest has this id.
+NOBODY = str(uuid.UUID(int=0))
+ANY = driver.TransferOptions()
+
 _migration_ids = itertools.count(1)
 
 

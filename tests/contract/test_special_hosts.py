@@ -13,9 +13,7 @@ import pytest
 
 from livemig import exception
 from livemig.virt import driver, fake, job
-from tests.contract.rig import FakeRig
-
-ANY = driver.TransferOptions()
+from tests.contract.rig import ANY, FakeRig
 
 
 def without(rig: FakeRig, host: str, **capabilities: bool) -> None:
