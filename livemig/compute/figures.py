@@ -39,6 +39,32 @@ def throughput_bytes_per_s(job: JobStats | None) -> int | None:
     return int(job.transferred_bytes * 1000 / job.elapsed_ms)
 
 
+def moved(job: JobStats | None, seen: Seen) -> dict[str, Any]:
+    """The columns of a migration whose guest has arrived.
+
+    :param job: the figures of the ended job, or the last reading.
+    """
+    by = completed_by(seen)
+    values: dict[str, Any] = {
+        'completed_by': by,
+        'downtime_ms': downtime_ms(job, by),
+        'throughput_bytes_per_s': throughput_bytes_per_s(job),
+        'reason': None,
+    }
+    if job is not None:
+        values |= {
+            'memory_total': job.memory_total_bytes,
+            'memory_processed': job.memory_processed_bytes,
+            'memory_remaining': 0,
+            'disk_total': job.disk_total_bytes,
+            'disk_processed': job.disk_processed_bytes,
+            'disk_remaining': 0,
+            'pass_number': job.pass_number,
+            'elapsed_s': job.elapsed_ms / 1000,
+        }
+    return values
+
+
 def final(
     job: Mapping[str, Any] | None, migration: Migration
 ) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Monitor:
     clock: concurrency.Clock
     stop: concurrency.Event
     tick_s: float = 0.5
-    sample_s: float = 5.0
+    sample_s: float = 2.0
     seen: Seen = dataclasses.field(default_factory=Seen)
 
     def run(self) -> Seen:

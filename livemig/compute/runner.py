@@ -112,6 +112,8 @@ class Runner:
 
     def run(self) -> None:
         """Go on until the migration has ended, or the process stops."""
+        # The log lines of this thread carry the request's id.
+        self._ctxt.update_store()
         try:
             self._story.begin()
             self._requests_of_record()
@@ -331,20 +333,12 @@ class Runner:
 
     def _moved(self) -> None:
         """From now on the record says that it runs at the destination."""
-        by = figures.completed_by(self._seen)
         job = self._patience.hypervisor(
             lambda: self._driver.completed_job(self.instance_uuid)
         )
         self._fire(
             Event.MEMORY_COPIED,
-            {
-                'completed_by': by,
-                'downtime_ms': figures.downtime_ms(job, by),
-                'throughput_bytes_per_s': figures.throughput_bytes_per_s(
-                    job or self._story.last_job
-                ),
-                'reason': None,
-            },
+            figures.moved(job or self._story.last_job, self._seen),
             {
                 'host': self._destination,
                 'node': self._migration.dest_node,

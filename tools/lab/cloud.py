@@ -68,6 +68,7 @@ class Cloud:
     separate: API, conductor and a manager per host are processes of their
     own over RabbitMQ; else one process has them all.
     shared: the hosts' instances lie in a directory that all of them see.
+    simulated: names of simulated hosts; the lab's own are not used.
     """
 
     def __init__(
@@ -78,8 +79,11 @@ class Cloud:
         database: str = '',
         options: Options | None = None,
         host_options: Mapping[str, Options] | None = None,
+        simulated: Sequence[str] = (),
     ) -> None:
         self.lab = lab
+        self.simulated = tuple(simulated)
+        self.hosts = self.simulated or tuple(h.name for h in lab.hosts)
         self.separate = separate
         self.directory = lab.directory / f'cloud-{secrets.token_hex(3)}'
         self.directory.mkdir(mode=0o755)
@@ -110,8 +114,7 @@ class Cloud:
         return {
             'DEFAULT': {
                 'state_path': self.directory,
-                'compute_driver': 'libvirt',
-                'log_file': '',
+                'compute_driver': 'fake' if self.simulated else 'libvirt',
                 'debug': 'false',
                 'report_interval': 2,
                 'service_down_time': 60,
@@ -160,34 +163,44 @@ class Cloud:
         file.write_text('\n'.join(lines) + '\n')
 
     def _make_catalogue(self) -> None:
-        guests = Guests(self.directory)
+        guests = Guests(self.directory, not self.simulated)
         text = yaml.safe_dump(
             {'flavors': FLAVORS, 'images': guests.catalogue()},
             sort_keys=False,
         )
         (self.directory / 'catalogue.yaml').write_text(text)
 
-    def host_name(self, host: str) -> str:
-        return host
-
     def write(self) -> None:
         """Write the option files."""
         _write(self.directory / 'livemig.conf', self._options)
-        for host in self.lab.hosts:
-            path = (
-                self.lab.shared_path if self._shared else host.instances_path
-            )
-            options: dict[str, dict[str, object]] = {
-                'DEFAULT': {'host': host.name, 'instances_path': path},
-                'libvirt': {
-                    'connection_uri': host.control_uri,
-                    'live_migration_uri': host.migration_uri,
-                    'live_migration_inbound_addr': host.migration_address,
-                },
+        for host in self.hosts:
+            options = {
+                group: dict(values)
+                for group, values in self._options_of(host).items()
             }
-            for group, values in self._host_options.get(host.name, {}).items():
+            for group, values in self._host_options.get(host, {}).items():
                 options.setdefault(group, {}).update(values)
-            _write(self.directory / f'{host.name}.conf', options)
+            _write(self.directory / f'{host}.conf', options)
+
+    def _options_of(self, name: str) -> Options:
+        """What is different on each host."""
+        if self.simulated:
+            path = self.directory / 'instances'
+            return {'DEFAULT': {'host': name, 'instances_path': path}}
+        host = next(h for h in self.lab.hosts if h.name == name)
+        return {
+            'DEFAULT': {
+                'host': name,
+                'instances_path': self.lab.shared_path
+                if self._shared
+                else host.instances_path,
+            },
+            'libvirt': {
+                'connection_uri': host.control_uri,
+                'live_migration_uri': host.migration_uri,
+                'live_migration_inbound_addr': host.migration_address,
+            },
+        }
 
     def set_options(self, options: Options) -> None:
         """Change mutable options and have all services reload them."""
@@ -204,8 +217,8 @@ class Cloud:
             self.manage('db', 'sync')
             self.start_service('conductor')
             self.start_service('api')
-            for host in self.lab.hosts:
-                self.start_manager(host.name)
+            for host in self.hosts:
+                self.start_manager(host)
         else:
             self.start_all()
         self.wait_ready()
@@ -213,8 +226,8 @@ class Cloud:
     def start_all(self) -> None:
         """The one process that is all services."""
         words = ['--db-sync']
-        for host in self.lab.hosts:
-            words += ['--compute-config', self.directory / f'{host.name}.conf']
+        for host in self.hosts:
+            words += ['--compute-config', self.directory / f'{host}.conf']
         self._start('all', 'livemig.cmd.all', words)
 
     def start_service(self, name: str) -> None:
@@ -256,7 +269,7 @@ class Cloud:
 
     def wait_ready(self) -> None:
         """Every host has reported since now. Raises LabError."""
-        wanted = {host.name for host in self.lab.hosts}
+        wanted = set(self.hosts)
         first = next(iter(self._processes.values()))
 
         def ready() -> bool:
@@ -335,6 +348,22 @@ class Cloud:
             timeout=timeout_s,
             check=False,
         )
+
+    def cli_for(self, seconds: float, *words: str) -> str:
+        """Run ``livemig WORDS`` for a while, press Ctrl-C, and return
+        what it printed until then."""
+        with subprocess.Popen(
+            [sys.executable, '-m', 'livemig.client.shell', *words],
+            env={**os.environ, **self.environment()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                return process.communicate(timeout=seconds)[0]
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)
+                return process.communicate(timeout=DEADLINE_S)[0]
 
     def manage(self, *words: str) -> str:
         """Run ``livemig-manage WORDS``. Raises LabError."""
@@ -510,12 +539,15 @@ FLAVORS = [
 class Guests:
     """Builds the lab's images and describes them as a catalogue does."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, real: bool) -> None:
         self._cache = cache_root()
+        self._real = real
         self._directory = directory / 'images'
         self._directory.mkdir(mode=0o755, exist_ok=True)
 
     def catalogue(self) -> list[dict[str, Any]]:
+        if not self._real:
+            return self._simulated()
         kernel = self._readable(proof.build(self._cache))
         return [
             *(
@@ -571,6 +603,22 @@ class Guests:
             )
         )
         return made
+
+    def _simulated(self) -> list[dict[str, Any]]:
+        """The same guests without anything in them."""
+        disk = {'device': 'vda', 'format': 'qcow2', 'size_bytes': 32 * MIB}
+        return [
+            *(
+                _image(name, kernel='/simulated', cmdline=words)
+                for name, words in PROOF.items()
+            ),
+            _image(
+                'linux',
+                kernel='/simulated',
+                cmdline='ws=8 rate=100',
+                disks=[disk],
+            ),
+        ]
 
     def _readable(self, path: Path) -> Path:
         """A copy that QEMU's user can read wherever the cache lies."""

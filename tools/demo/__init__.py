@@ -1,0 +1,1 @@
+"""The demonstration: seven guests, seven ways a migration can go."""

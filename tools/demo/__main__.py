@@ -1,0 +1,149 @@
+"""The demonstration's command line; started by tools/demo.sh."""
+
+import argparse
+import os
+import sys
+import time
+
+from demo import cases, show, stage
+from lab.client import LabError
+from lab.cloud import Cloud
+from lab.labs import Lab
+
+EXIT_BAD = 1
+EXIT_CANNOT = 3
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog='tools/demo.sh',
+        description='Starts two libvirt/QEMU hosts and livemig on this '
+        'machine and migrates seven guests between them, each in another '
+        'way. Exit code 0: every one ended as it should. 1: one did not. '
+        '3: libvirt cannot run here.',
+    )
+    parser.add_argument(
+        '--full',
+        action='store_true',
+        help='API, conductor and a manager per host as processes of their '
+        'own over RabbitMQ, with PostgreSQL',
+    )
+    parser.add_argument(
+        '--simulated',
+        action='store_true',
+        help='the same on the simulated hypervisor; needs no libvirt',
+    )
+    parser.add_argument(
+        '--keep',
+        action='store_true',
+        help='leave it all running and say how to use it',
+    )
+    return parser.parse_args()
+
+
+def _start(words: argparse.Namespace) -> tuple[Lab, Cloud]:
+    """Raises LabError."""
+    began_s = time.monotonic()
+    lab = Lab(0 if words.simulated else 2)
+    try:
+        if not words.simulated:
+            show.step(
+                f'Two hosts, each with its own libvirtd, run as user '
+                f'{lab.facts()["user"]}; {lab.post_copy_reason}.'
+            )
+        separate = words.full and not words.simulated
+        if separate:
+            show.step('RabbitMQ and PostgreSQL, private, on loopback ...')
+        cloud = Cloud(
+            lab,
+            separate=separate,
+            database=lab.postgresql() if separate else '',
+            options=cases.OPTIONS,
+            simulated=('host1', 'host2') if words.simulated else (),
+        )
+        cloud.start()
+    except BaseException:
+        lab.stop()
+        raise
+    show.step(
+        f'livemig answers at {cloud.url} after '
+        f'{time.monotonic() - began_s:.1f} s'
+        + (
+            '; API, conductor and managers are processes of their own.'
+            if separate
+            else '; API, conductor and managers are one process.'
+        )
+    )
+    return lab, cloud
+
+
+def _keep(lab: Lab, cloud: Cloud) -> None:
+    """Say how to go on with it, and let go."""
+    file = cloud.directory / 'openrc'
+    with open(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600), 'w') as out:
+        for name, value in cloud.environment().items():
+            out.write(f'export {name}={value}\n')
+    livemig = os.path.join(os.path.dirname(sys.executable), 'livemig')
+    server = cases.CASES[0].title
+    show.head('It is left running.')
+    print(
+        f"""  URL          {cloud.url}
+  credentials  {file}
+  logs         {lab.directory}/log
+
+  . {file}
+  {livemig} server list
+  {livemig} server migrate --live --host host1 --wait {server}
+  {livemig} migration list
+
+  To end it and remove everything: tools/lab.sh stop {lab.name}"""
+    )
+    lab.detach()
+
+
+def _play(cloud: Cloud) -> list[show.Row]:
+    rows = []
+    for case in cases.CASES:
+        try:
+            rows.append(stage.Play(cloud, case).run())
+        except (LabError, TimeoutError) as error:
+            show.trouble(str(error))
+            rows.append(
+                show.Row(case.title, '', 'BROKE OFF', 0, None, '-', False)
+            )
+    return rows
+
+
+def main() -> int:
+    """Run the demonstration; its exit code."""
+    words = _arguments()
+    began_s = time.monotonic()
+    show.head('Two hosts on one machine')
+    try:
+        lab, cloud = _start(words)
+    except LabError as error:
+        show.trouble(str(error))
+        show.step(
+            'libvirt cannot run here; the same on the simulated '
+            'hypervisor: tools/demo.sh --simulated'
+        )
+        return EXIT_CANNOT
+    kept = False
+    try:
+        rows = _play(cloud)
+        show.head(f'After {time.monotonic() - began_s:.0f} s')
+        print(show.table(rows), flush=True)
+        if words.keep:
+            _keep(lab, cloud)
+            kept = True
+    finally:
+        if not kept:
+            lab.stop()
+    return 0 if all(row.good for row in rows) else EXIT_BAD
+
+
+if __name__ == '__main__':
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
