@@ -56,16 +56,11 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
         conf.set_default(name, value, where)
 
 
-class Serializer(oslo_messaging.NoOpSerializer):  # type: ignore[misc]
+class Serializer(rpc_notifier.ContextsOut):
     """Contexts as dictionaries; at the far end with that side's store."""
 
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
-
-    def serialize_context(
-        self, ctxt: context.RequestContext | dict[str, Any]
-    ) -> dict[str, Any]:
-        return ctxt if isinstance(ctxt, dict) else ctxt.to_dict()
 
     def deserialize_context(
         self, ctxt: dict[str, Any]

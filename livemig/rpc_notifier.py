@@ -23,6 +23,15 @@ LOG = logging.getLogger(__name__)
 Item = tuple[bool, str, context.RequestContext, str, str, str]
 
 
+class ContextsOut(oslo_messaging.NoOpSerializer):  # type: ignore[misc]
+    """Contexts as the dictionaries that are sent."""
+
+    def serialize_context(
+        self, ctxt: context.RequestContext | dict[str, Any]
+    ) -> dict[str, Any]:
+        return ctxt if isinstance(ctxt, dict) else ctxt.to_dict()
+
+
 class Outbox:
     """The queue of one process' service and the thread behind it."""
 
@@ -31,10 +40,12 @@ class Outbox:
             conf, conf.oslo_messaging_notifications.transport_url or url
         )
         self._transport = transport
+        serializer = ContextsOut()
         self._notifiers = {
-            False: oslo_messaging.Notifier(transport),
+            False: oslo_messaging.Notifier(transport, serializer=serializer),
             True: oslo_messaging.Notifier(
                 transport,
+                serializer=serializer,
                 topics=conf.notifications.versioned_notifications_topics,
             ),
         }

@@ -71,7 +71,6 @@ Related options: needs ``tls_cert_file``.
         choices=[
             ('http_basic', 'Names and passwords in a file of livemig'),
             ('keystone', 'Tokens of Keystone, see [keystone_authtoken]'),
-            ('noauth', 'Everybody is admin: never outside of tests'),
         ],
         help='How users are identified.',
     ),
