@@ -244,7 +244,7 @@ def test_a_destination_can_be_a_black_hole(lab: Lab) -> None:
 
 
 def test_stopping_leaves_nothing() -> None:
-    before = _machine()
+    interfaces = sorted(os.listdir('/sys/class/net'))
     lab = Lab(hosts=2)
     with _connected(lab.hosts[0]) as connection:
         connection.createXML(_guest('orphan'), 0)
@@ -256,7 +256,9 @@ def test_stopping_leaves_nothing() -> None:
 
     assert _processes_of(lab.directory) == []
     assert not lab.directory.exists()
-    assert _machine() == before
+    assert str(lab.directory) not in Path('/proc/self/mounts').read_text()
+    assert sorted(os.listdir('/sys/class/net')) == interfaces
+    assert lab.name not in [entry.name for entry in registry.entries()]
 
 
 def test_services_end_in_order_before_the_lab_does() -> None:
@@ -299,6 +301,20 @@ def test_two_labs_live_side_by_side(lab: Lab) -> None:
         domain = connection.lookupByName('same-name')
         assert domain.isActive()
         domain.destroy()
+
+
+def test_without_tcp_nobody_else_gets_in_and_guests_migrate() -> None:
+    with Lab(hosts=2, tcp=False) as lab:
+        name = 'over-unix'
+        with _connected(lab.hosts[0]) as connection:
+            connection.createXML(_guest(name), 0)
+        for host in lab.hosts:
+            assert _listening(host.pid) == []
+
+        _migrate(lab, name, libvirt.VIR_MIGRATE_LIVE)
+
+        with _connected(lab.hosts[1]) as connection:
+            assert connection.lookupByName(name).isActive()
 
 
 def test_a_second_lab_of_that_name_is_refused(lab: Lab) -> None:
@@ -386,6 +402,7 @@ def test_the_broker_starts_stops_and_starts_again() -> None:
         ]
         assert 'livemig' in users
         assert 'guest' not in users
+        assert _listening(broker.pid)
         assert _listening_beyond_loopback(broker.pid) == []
         directory = lab.directory
     assert _processes_of(directory) == []  # nor epmd
@@ -396,15 +413,19 @@ def test_the_broker_starts_stops_and_starts_again() -> None:
 def test_a_database_answers_and_keeps_its_data(kind: str) -> None:
     import sqlalchemy as sa
 
-    segments = _shared_memory()
+    makers = set()
     with Lab(hosts=0) as lab:
         url = getattr(lab, kind)('first')
         server = getattr(lab, f'{kind}_server')
         _execute(sa, url, 'CREATE TABLE t (n integer)')
         _execute(sa, url, 'INSERT INTO t VALUES (42)')
         for end in (server.stop, server.kill):
+            makers.add(server.pid)
             end()
             server.start()
+        makers.add(server.pid)
+        if kind == 'postgresql':
+            assert makers & _makers_of_shared_memory()
         assert _execute(sa, url, 'SELECT n FROM t') == [(42,)]
         other = getattr(lab, kind)('second')
         assert other != url
@@ -414,12 +435,13 @@ def test_a_database_answers_and_keeps_its_data(kind: str) -> None:
             _execute(sa, url.replace(server.password, 'wrong'), 'SELECT 1')
         with pytest.raises(LabError, match='not a plain name'):
             getattr(lab, kind)("x'; DROP")
+        assert _listening(server.pid)
         assert _listening_beyond_loopback(server.pid) == []
         server.kill()  # and not started again: its memory must go too
         directory = lab.directory
     assert _processes_of(directory) == []
     assert not directory.exists()
-    assert _shared_memory() == segments
+    assert not makers & _makers_of_shared_memory()
 
 
 # --- means ---
@@ -545,45 +567,37 @@ def _processes_of(directory: Path) -> list[str]:
     return found
 
 
-def _machine() -> dict[str, Any]:
-    """What a lab could leave behind, outside its directory."""
-    return {
-        'mounts': Path('/proc/self/mounts').read_text(),
-        'interfaces': sorted(os.listdir('/sys/class/net')),
-        'labs': sorted(p.name for p in registry.registry().iterdir()),
-        'memory': _shared_memory(),
-    }
-
-
-def _shared_memory() -> list[str]:
+def _makers_of_shared_memory() -> set[int]:
+    """The pids that made the System V shared memory there is now."""
     lines = Path('/proc/sysvipc/shm').read_text().splitlines()
-    return [line.split()[1] for line in lines]
+    column = lines[0].split().index('cpid')
+    return {int(line.split()[column]) for line in lines[1:]}
 
 
 def _listening_beyond_loopback(pid: int) -> list[str]:
-    """Listening sockets of a process's session that are not on loopback."""
+    loopback = {'0100007F', '00000000000000000000000001000000'}
+    return [
+        address
+        for address in _listening(pid)
+        if address.partition(':')[0] not in loopback
+    ]
+
+
+def _listening(pid: int) -> list[str]:
+    """Where a process's session listens: the kernel's HEX:PORT."""
     session = os.getsid(pid)
     inodes = set()
     for path in Path('/proc').glob('[0-9]*'):
         with contextlib.suppress(OSError):
             if os.getsid(int(path.name)) == session:
                 for link in (path / 'fd').iterdir():
-                    inodes.add(os.readlink(link))
+                    with contextlib.suppress(OSError):
+                        inodes.add(os.readlink(link))
     found = []
     for table in ('tcp', 'tcp6'):
         lines = Path(f'/proc/net/{table}').read_text().splitlines()[1:]
         for fields in (line.split() for line in lines):
-            address = fields[1].partition(':')[0]
-            loopback = address in {
-                '0100007F',
-                '00000000000000000000000001000000',
-            }
-            listening = fields[3] == '0A'
-            if (
-                f'socket:[{fields[9]}]' in inodes
-                and listening
-                and not loopback
-            ):
+            if f'socket:[{fields[9]}]' in inodes and fields[3] == '0A':
                 found.append(fields[1])
     return found
 

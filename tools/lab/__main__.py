@@ -21,7 +21,7 @@ listens on loopback, runs without root's rights, and is gone after "stop".
 _START = """\
 Start a lab that stays until it is stopped, and print where to reach it.
 The hosts' libvirt takes TCP connections from every user of this machine:
-do not start a lab where other people's programs run.
+where other people's programs run, use --no-tcp.
 """
 _INSTALL = """\
 Install the Debian or Ubuntu packages that a lab needs, as root or with
@@ -81,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
         'removed at the end (default: a new one in the temporary directory)',
     )
     start.add_argument(
+        '--no-tcp',
+        action='store_true',
+        help="close the hosts' TCP ports; they migrate over unix sockets",
+    )
+    start.add_argument(
         '--install',
         action='store_true',
         help='first install what is missing, as the command "install" does',
@@ -123,7 +128,9 @@ def _start(options: argparse.Namespace) -> int:
     ]
     if options.install:
         packages.install((['hosts'] if options.hosts else []) + servers)
-    with Lab(options.hosts, options.name, options.dir) as lab:
+    with Lab(
+        options.hosts, options.name, options.dir, tcp=not options.no_tcp
+    ) as lab:
         for kind in servers:
             getattr(lab, kind)()
         lab.detach()

@@ -44,16 +44,20 @@ class Lab:
         hosts: int = 2,
         name: str | None = None,
         directory: str | os.PathLike[str] | None = None,
+        tcp: bool = True,
     ) -> None:
         """Bring up that many hosts (0 for servers alone).
 
         directory: a path that does not exist yet; it is made, and removed
-        at the end. Raises LabError.
+        at the end. tcp: False closes the hosts' TCP ports, which let every
+        user of this machine in; their migration_uri is the unix socket
+        then. Raises LabError.
         """
         self.name = name or f'lab-{secrets.token_hex(3)}'
         if not _NAME.match(self.name):
             raise LabError(f'{self.name!r}: a name has a-z, 0-9 and - only')
         self.hosts: list[Host] = []
+        self._tcp = tcp
         self._servers: dict[type[Server], Server] = {}
         self._closers: list[Proxy | BlackHole] = []
         self._hypervisor = identity.hypervisor()
@@ -256,7 +260,9 @@ class Lab:
         cache = capability_cache(cache_root(), self.run_as[0])
         cold = cache is None or not any(cache.glob('*.xml'))
         for number in range(1, count + 1):
-            host = Host(number, self._keeper, self._hypervisor, cache)
+            host = Host(
+                number, self._keeper, self._hypervisor, cache, self._tcp
+            )
             self.hosts.append(host)
             # With a cold cache the first host probes QEMU for the others.
             host.start_daemon(wait=cold and cache is not None and number == 1)
