@@ -16,6 +16,7 @@ from typing import Any
 
 import libvirt
 import pytest
+
 from lab import Host, Lab, LabError, registry
 
 LONG_S = 60.0

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from lab import apt_as_root, kernel, packages
 
 

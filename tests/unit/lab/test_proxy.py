@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from lab.proxy import BlackHole, Proxy
 
 SHORT_S = 0.3  # within this, loopback delivers what it is going to deliver
