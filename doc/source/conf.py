@@ -1,0 +1,21 @@
+"""How the documentation is built: ``sphinx-build -W doc/source doc/build``."""
+
+project = 'livemig'
+copyright = 'the livemig developers'  # noqa: A001 - Sphinx's own name
+author = 'the livemig developers'
+
+extensions = [
+    # Options and rules are read from the code, so none can be missing.
+    'oslo_config.sphinxext',
+    'oslo_policy.sphinxext',
+]
+root_doc = 'index'
+language = 'en'
+exclude_patterns = ['**/*.inc']
+nitpicky = False
+
+html_theme = 'alabaster'
+html_theme_options = {'nosidebar': False, 'page_width': '70em'}
+html_static_path: list[str] = []
+# oslo.policy writes descriptions as definition lists of its own.
+pygments_style = 'sphinx'
