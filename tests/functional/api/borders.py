@@ -21,7 +21,12 @@ OPERATIONS = {
     ),
 }
 
-_SERVER_AT_FIRST = (
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_SERVER_AT_FIRST = _words(
     'id name status tenant_id user_id metadata hostId image flavor created '
     'updated addresses accessIPv4 accessIPv6 links progress config_drive '
     'key_name OS-DCF:diskConfig OS-EXT-AZ:availability_zone '
@@ -29,7 +34,7 @@ _SERVER_AT_FIRST = (
     'OS-SRV-USG:launched_at OS-SRV-USG:terminated_at '
     'os-extended-volumes:volumes_attached OS-EXT-SRV-ATTR:host '
     'OS-EXT-SRV-ATTR:hypervisor_hostname OS-EXT-SRV-ATTR:instance_name'
-).split()
+)
 _SERVER_LATER = {
     'OS-EXT-SRV-ATTR:reservation_id': '2.3',
     'OS-EXT-SRV-ATTR:launch_index': '2.3',
@@ -47,11 +52,11 @@ _SERVER_LATER = {
     'pinned_availability_zone': '2.96',
     'scheduler_hints': '2.100',
 }
-_OWN = (
+_OWN = _words(
     'old_flavor_id new_flavor_id reason completed_by downtime_ms '
     'throughput_bytes_per_s pass_number dirty_rate_bytes_per_s elapsed_s '
     'timeout_s'
-).split()
+)
 
 
 def _fields(
@@ -80,21 +85,21 @@ FIELDS = {
         'links': ('2.1', '2.46'),
         **{
             name: ('2.47', None)
-            for name in (
+            for name in _words(
                 'vcpus ram disk ephemeral swap original_name extra_specs'
-            ).split()
+            )
         },
     },
     ('/servers/{active}', 'server.image'): _fields(
         ['id', 'links'], {'properties': '2.98'}
     ),
     ('/servers/{running}/migrations', 'migrations.0'): _fields(
-        (
+        _words(
             'id server_uuid status source_compute source_node dest_compute '
             'dest_node dest_host memory_total_bytes memory_processed_bytes '
             'memory_remaining_bytes disk_total_bytes disk_processed_bytes '
             'disk_remaining_bytes created_at updated_at'
-        ).split(),
+        ),
         {
             'uuid': '2.59',
             'user_id': '2.80',
@@ -104,11 +109,11 @@ FIELDS = {
         first='2.23',
     ),
     ('/os-migrations?instance_uuid={running}', 'migrations.0'): _fields(
-        (
+        _words(
             'id instance_uuid status source_compute source_node '
             'dest_compute dest_node dest_host old_instance_type_id '
             'new_instance_type_id created_at updated_at'
-        ).split(),
+        ),
         {
             'migration_type': '2.23',
             'links': '2.23',
@@ -119,20 +124,20 @@ FIELDS = {
         },
     ),
     ('/servers/{running}/os-instance-actions', 'instanceActions.0'): _fields(
-        (
+        _words(
             'action instance_uuid request_id user_id project_id start_time '
             'message'
-        ).split(),
+        ),
         {'updated_at': '2.58'},
     ),
     (
         '/servers/{running}/os-instance-actions/req-{running}',
         'instanceAction',
     ): _fields(
-        (
+        _words(
             'action instance_uuid request_id user_id project_id start_time '
             'message events'
-        ).split(),
+        ),
         {'updated_at': '2.58'},
     ),
     (
@@ -143,26 +148,24 @@ FIELDS = {
         {'hostId': '2.62', 'host': '2.62', 'details': '2.84'},
     ),
     ('/os-services?host=host1', 'services.0'): _fields(
-        (
-            'id binary host zone status state updated_at disabled_reason'
-        ).split(),
+        _words('id binary host zone status state updated_at disabled_reason'),
         {'forced_down': '2.11'},
     ),
     ('/flavors', 'flavors.0'): _fields(
         ['id', 'name', 'links'], {'description': '2.55'}
     ),
     ('/flavors/1', 'flavor'): _fields(
-        (
+        _words(
             'id name links ram disk vcpus swap OS-FLV-EXT-DATA:ephemeral '
             'os-flavor-access:is_public rxtx_factor OS-FLV-DISABLED:disabled'
-        ).split(),
+        ),
         {'description': '2.55', 'extra_specs': '2.61'},
     ),
     ('/flavors/detail', 'flavors.0'): _fields(
-        (
+        _words(
             'id name links ram disk vcpus swap OS-FLV-EXT-DATA:ephemeral '
             'os-flavor-access:is_public rxtx_factor OS-FLV-DISABLED:disabled'
-        ).split(),
+        ),
         {'description': '2.55', 'extra_specs': '2.61'},
     ),
 }

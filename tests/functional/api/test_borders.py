@@ -131,9 +131,7 @@ def test_scheduler_bypassed(world: World, version, body, bypassed) -> None:
 def test_unknown_parameters(still_world: World, key) -> None:
     first = borders.UNKNOWN_PARAMETER_REFUSED[key]
     for version in around(first):
-        answer = still_world.ask(
-            'GET', f'{path_of(key)}?colour=red', version
-        )
+        answer = still_world.ask('GET', f'{path_of(key)}?colour=red', version)
         refused = speaks(version, first, None)
         assert answer.status_int == (400 if refused else 200), version
 

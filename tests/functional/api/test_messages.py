@@ -21,9 +21,7 @@ NEW = len(MIGRATIONS) + 1
 
 
 def migrate(world: World, name: str = 'active', version: str = '2.34'):
-    return world.ask(
-        'POST', f'/servers/{SERVERS[name]}/action', version, AUTO
-    )
+    return world.ask('POST', f'/servers/{SERVERS[name]}/action', version, AUTO)
 
 
 def abort(world: World, name: str):

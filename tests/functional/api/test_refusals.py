@@ -1,0 +1,316 @@
+"""Whatever is wrong with a request, it is refused as Nova would, in order:
+form, server, right, lock, migration, state."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.functional.api.examples import EXAMPLES, Example
+from tests.functional.api.world import (
+    FOREIGN,
+    MEMBER,
+    NOBODY,
+    SERVERS,
+    UNKNOWN,
+    World,
+)
+
+NAMES = {
+    400: 'badRequest',
+    401: 'unauthorized',
+    403: 'forbidden',
+    404: 'itemNotFound',
+    406: 'computeFault',
+    409: 'conflictingRequest',
+    413: 'overLimit',
+    415: 'badMediaType',
+    500: 'computeFault',
+    503: 'serviceUnavailable',
+}
+
+ALL = pytest.mark.parametrize('name', EXAMPLES)
+WITH_BODY = pytest.mark.parametrize(
+    'name', [n for n, e in EXAMPLES.items() if e.body is not None]
+)
+OF_SERVER = pytest.mark.parametrize(
+    'name', [n for n, e in EXAMPLES.items() if '{server_id}' in e.path]
+)
+#: Nova asks nobody's leave to show these.
+FREE = {'versions:show', 'flavors:index', 'flavors:detail', 'flavors:show'}
+
+
+def check(answer, code: int) -> str:
+    """The answer is that fault, in Nova's form; its message."""
+    assert answer.status_int == code, answer.text
+    assert answer.content_type == 'application/json'
+    assert list(answer.json_body) == [NAMES[code]]
+    fault = answer.json_body[NAMES[code]]
+    assert set(fault) == {'code', 'message'}
+    assert fault['code'] == code
+    assert fault['message']
+    assert answer.headers['X-Compute-Request-Id'].startswith('req-')
+    return fault['message']
+
+
+def ask(world: World, example: Example, **more: Any):
+    url = more.pop('url', example.url)
+    return world.ask(example.method, url, **{'body': example.body, **more})
+
+
+@ALL
+def test_good(world: World, name: str) -> None:
+    """So that what follows spoils something good."""
+    assert ask(world, EXAMPLES[name]).status_int in (200, 202, 204)
+
+
+@ALL
+def test_no_right(world: World, name: str) -> None:
+    answer = ask(world, EXAMPLES[name], roles=NOBODY)
+    if name in FREE:
+        assert answer.status_int == 200
+    else:
+        assert 'os_compute_api:' in check(answer, 403)
+    assert world.messages == []
+
+
+@OF_SERVER
+def test_unknown_server(still_world: World, name: str) -> None:
+    example = EXAMPLES[name]
+    message = check(ask(still_world, example, url=example.at(UNKNOWN)), 404)
+    assert UNKNOWN in message
+
+
+@OF_SERVER
+def test_malformed_server(still_world: World, name) -> None:
+    for server_id in [
+        'active',
+        '1',
+        'a' * 3000,
+        '%00',
+        '%C3%A9',
+        "'--",
+    ]:
+        example = EXAMPLES[name]
+        check(ask(still_world, example, url=example.at(server_id)), 404)
+
+
+@OF_SERVER
+def test_another_projects_server(still_world: World, name: str) -> None:
+    """It is not there; even for what one may not do at all."""
+    example = EXAMPLES[name]
+    url = example.at(SERVERS['foreign'])
+    for roles in (MEMBER, NOBODY):
+        check(ask(still_world, example, url=url, roles=roles), 404)
+
+
+@OF_SERVER
+def test_404_before_403(still_world: World, name: str) -> None:
+    example = EXAMPLES[name]
+    url = example.at(UNKNOWN)
+    check(ask(still_world, example, url=url, roles=NOBODY), 404)
+
+
+@OF_SERVER
+def test_403_before_state(still_world: World, name: str) -> None:
+    """No word of the state to whom it does not concern."""
+    example = EXAMPLES[name]
+    url = example.at(SERVERS['stopped'])
+    check(ask(still_world, example, url=url, roles=NOBODY), 403)
+
+
+@ALL
+def test_malformed_version(still_world: World, name) -> None:
+    for version in ['2', '2.x', '02.1', '2.01', 'new', '']:
+        answer = ask(
+            still_world,
+            EXAMPLES[name],
+            version=None,
+            headers={'X-OpenStack-Nova-API-Version': version},
+        )
+        check(answer, 400)
+        assert 'OpenStack-API-Version' not in answer.headers
+
+
+@ALL
+def test_version_not_offered(still_world: World, name) -> None:
+    for version in ['1.0', '2.0', '2.203', '3.1', '2.99999']:
+        answer = ask(still_world, EXAMPLES[name], version=version)
+        check(answer, 406)
+        assert answer.headers['OpenStack-API-Version'] == f'compute {version}'
+        assert answer.headers['X-OpenStack-Nova-API-Version'] == version
+
+
+@ALL
+def test_another_project_in_the_url(still_world: World, name: str) -> None:
+    example = EXAMPLES[name]
+    answer = ask(still_world, example, url=f'/{FOREIGN}{example.url}')
+    check(answer, 400)
+
+
+@ALL
+def test_huge_body(still_world: World, name: str) -> None:
+    answer = ask(still_world, EXAMPLES[name], raw=b' ' * 114689)
+    check(answer, 413)
+
+
+@ALL
+def test_query_that_is_no_text(still_world: World, name) -> None:
+    for query in ['a=%ff', 'a=%00', 'a=1&' * 600]:
+        example = EXAMPLES[name]
+        answer = ask(still_world, example, url=f'{example.url}?{query}')
+        check(answer, 400)
+
+
+@ALL
+def test_project_in_the_url(world: World, name: str) -> None:
+    example = EXAMPLES[name]
+    project = '5f705771-3aa9-4f4c-8660-0d9522ffdbea'
+    answer = ask(world, example, url=f'/{project}{example.url}')
+    assert answer.status_int in (200, 202, 204)
+
+
+# -- bodies -----------------------------------------------------------------
+@WITH_BODY
+def test_body_that_is_no_object(still_world: World, name) -> None:
+    for raw in [
+        b'',
+        b' ',
+        b'{',
+        b'nonsense',
+        b'"text"',
+        b'7',
+        b'null',
+        b'[]',
+        b'[{}]',
+        b'{}',
+        b'\xff\xfe',
+        b'{"a": NaN}',
+        b'[' * 100000,
+        b'{"a":' * 15000,
+        b'{"a": ' + b'9' * 5000 + b'}',
+        b'{"a": "\\ud800"}',
+        b'{"a": "\\u0000"}',
+    ]:
+        check(ask(still_world, EXAMPLES[name], raw=raw), 400)
+
+
+@WITH_BODY
+def test_400_before_404_and_403(still_world: World, name: str) -> None:
+    example = EXAMPLES[name]
+    body = spoiled(example.body)[0]
+    url = example.at(UNKNOWN)
+    check(ask(still_world, example, url=url, body=body, roles=NOBODY), 400)
+
+
+def spoiled(body: Any) -> list[Any]:
+    """Bodies with one thing wrong: more, less, or of another type."""
+    (key, inner), *_ = body.items()
+    found = [
+        {**body, 'colour': 'red'},
+        {key: [inner]},
+        {key: 'text'},
+        {key: 7},
+    ]
+    if isinstance(inner, dict):
+        found.append({key: None})
+        found.append({key: {**inner, 'colour': 'red'}})
+        for name in inner:
+            without = {k: v for k, v in inner.items() if k != name}
+            found.append({key: {**inner, name: {'a': 1}}})
+            found.append({key: {**inner, name: [[]]}})
+            found.append({key: {**inner, name: 1.5}})
+            if name != 'imageRef':
+                found.append({key: without})
+    else:
+        found.append({key: {}})
+        found.append({key: False})
+    return found
+
+
+@WITH_BODY
+def test_body_with_one_thing_wrong(world: World, name: str) -> None:
+    example = EXAMPLES[name]
+    for body in spoiled(example.body):
+        check(ask(world, example, body=body), 400)
+    assert world.messages == []
+
+
+@WITH_BODY
+def test_other_media_types(still_world: World, name: str) -> None:
+    example = EXAMPLES[name]
+    for kind in ('application/xml', 'multipart/form-data'):
+        answer = ask(still_world, example, headers={'Content-Type': kind})
+        check(answer, 415)
+
+
+@WITH_BODY
+@pytest.mark.parametrize(
+    'kind',
+    [
+        'application/json; charset=utf-8',
+        'application/vnd.openstack.compute+json',
+        'text/plain',
+        '',
+    ],
+)
+def test_media_types_that_are_json(world: World, name, kind) -> None:
+    answer = ask(world, EXAMPLES[name], headers={'Content-Type': kind})
+    assert answer.status_int == 202
+
+
+def test_chunked_body_without_an_end(still_world: World) -> None:
+    """Such a server would show us an empty body."""
+    import webob
+
+    request = webob.Request.blank('/v2.1/servers', method='POST')
+    request.environ['HTTP_TRANSFER_ENCODING'] = 'chunked'
+    request.environ.pop('CONTENT_LENGTH', None)
+    answer = request.get_response(still_world.app)
+    assert 'Content-Length' in check(answer, 400)
+
+
+@pytest.mark.parametrize(('length', 'code'), [(114688, 400), (114689, 413)])
+def test_chunked_body_is_limited(still_world: World, length, code) -> None:
+    import io
+
+    import webob
+
+    request = webob.Request.blank('/v2.1/servers', method='POST')
+    request.environ['HTTP_TRANSFER_ENCODING'] = 'chunked'
+    request.environ['wsgi.input_terminated'] = True
+    request.environ.pop('CONTENT_LENGTH', None)
+    request.environ['wsgi.input'] = io.BytesIO(b' ' * length)
+    check(request.get_response(still_world.app), code)
+
+
+def test_chunked_body_is_read(world: World) -> None:
+    import io
+
+    import webob
+
+    example = EXAMPLES['servers:create']
+    request = webob.Request.blank(f'/v2.1{example.url}', method='POST')
+    request.headers['OpenStack-API-Version'] = 'compute 2.100'
+    request.environ['HTTP_TRANSFER_ENCODING'] = 'chunked'
+    request.environ['wsgi.input_terminated'] = True
+    request.environ.pop('CONTENT_LENGTH', None)
+    request.environ['wsgi.input'] = io.BytesIO(
+        json.dumps(example.body).encode()
+    )
+    assert request.get_response(world.app).status_int == 202
+
+
+@pytest.mark.parametrize(
+    'path',
+    ['/servers/', '//servers', '/servers.json', '/%ff', '/servers/%ff/x'],
+)
+def test_paths_that_lead_nowhere(still_world: World, path) -> None:
+    assert still_world.ask('GET', path).status_int == 404
+
+
+@pytest.mark.parametrize('method', ['HEAD', 'PUT', 'PATCH', 'TRACE', 'FOO'])
+def test_methods_that_lead_nowhere(still_world: World, method) -> None:
+    assert still_world.ask(method, '/servers').status_int == 404
