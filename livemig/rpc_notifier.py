@@ -7,7 +7,7 @@ queue is full, new ones are dropped and the log says how many.
 
 from __future__ import annotations
 
-import time
+import collections
 from typing import Any
 
 import oslo_messaging
@@ -50,10 +50,13 @@ class Outbox:
             ),
         }
         self._enabled = bool(conf.oslo_messaging_notifications.driver)
-        self._queue: concurrency.Queue[Item | None] = concurrency.Queue(
-            conf.notifications.queue_length
-        )
-        self._lock = concurrency.Lock()
+        self._length: int = conf.notifications.queue_length
+        #: A queue.Queue would do, but eventlet's has no wait with a limit
+        #: for all of it to be done.
+        self._changed = concurrency.Condition()
+        self._waiting: collections.deque[Item] = collections.deque()
+        self._sending = False
+        self._closed = False
         self._dropped = 0
         self._thread: concurrency.Handle | None = None
 
@@ -63,38 +66,42 @@ class Outbox:
     def put(self, item: Item) -> None:
         if not self._enabled:
             return
-        with self._lock:
+        with self._changed:
+            if len(self._waiting) >= self._length:
+                self._dropped += 1
+                first, dropped = self._dropped == 1, 0
+            else:
+                first, dropped, self._dropped = False, self._dropped, 0
+                self._waiting.append(item)
+                self._changed.notify_all()
             if self._thread is None:
                 self._thread = concurrency.spawn(
                     self._run, name='notifications'
                 )
-            try:
-                self._queue.put_nowait(item)
-            except concurrency.Full:
-                self._dropped += 1
-                if self._dropped == 1:
-                    LOG.warning(
-                        'Notification %s is dropped, and so are further '
-                        'ones: %d wait to be sent already.',
-                        item[4],
-                        self._queue.maxsize,
-                    )
-                return
-            dropped, self._dropped = self._dropped, 0
+        if first:
+            LOG.warning(
+                'Notification %s is dropped, and so are further ones: %d '
+                'wait to be sent already.',
+                item[4],
+                self._length,
+            )
         if dropped:
             LOG.warning('%d notifications were dropped.', dropped)
 
     def _run(self) -> None:
         while True:
-            item = self._queue.get()
-            try:
-                if item is None:
+            with self._changed:
+                self._sending = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if not self._waiting:
                     return
+                item = self._waiting.popleft()
+                self._sending = True
+            try:
                 self._send(item)
             except Exception:
                 LOG.exception('A notification was not sent.')
-            finally:
-                self._queue.task_done()
 
     def _send(self, item: Item) -> None:
         versioned, publisher_id, ctxt, priority, event_type, payload = item
@@ -106,27 +113,21 @@ class Outbox:
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was put so far is sent; True if it is."""
-        until = time.monotonic() + timeout_s
-        done = self._queue.all_tasks_done
-        with done:
-            while self._queue.unfinished_tasks:
-                left = until - time.monotonic()
-                if left <= 0:
-                    return False
-                done.wait(left)
-        return True
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: not self._waiting and not self._sending, timeout_s
+            )
 
     def close(self, timeout_s: float) -> None:
         """Send what is there, if that is possible in time, and end."""
-        if self._thread is not None:
-            if self.flush(timeout_s):
-                self._queue.put(None)
-                self._thread.join(timeout_s)
-            else:
-                LOG.warning(
-                    '%d notifications were not sent before the end.',
-                    self._queue.qsize(),
-                )
+        if not self.flush(timeout_s):
+            with self._changed:
+                lost = len(self._waiting)
+                self._waiting.clear()
+            LOG.warning('%d notifications were not sent at the end.', lost)
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
         concurrency.run_all([self._transport.cleanup], timeout_s)
 
 

@@ -153,7 +153,7 @@ def test_closing_does_not_wait_for_a_broker_that_is_stuck(url, caplog):
     assert stuck.began.wait(PATIENCE_S)
     emitter.emit(context.RequestContext(), 'info', 'second', {})
     one.close(0.05)
-    assert '1 notifications were not sent before the end.' in caplog.text
+    assert '1 notifications were not sent at the end.' in caplog.text
     stuck.go_on.set()
     assert emitter.flush(PATIENCE_S)
 
