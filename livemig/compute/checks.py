@@ -174,24 +174,23 @@ def _block(
 
 
 def enough_disk(
-    storage_: Storage,
+    copied: tuple[DiskFacts, ...],
     destination: HostFacts,
     reserved_mib: int,
     over_commit: bool | None,
 ) -> list[Reason]:
     """Room for the copied disks.
 
+    :param reserved_mib: what the destination keeps free.
     :param over_commit: count what is allocated, not the virtual size
         (``disk_over_commit``, up to 2.24; None: virtual size).
     """
-    if not storage_.block_migration:
-        return []
     needed = sum(
         d.allocated_bytes if over_commit else d.virtual_size_bytes
-        for d in storage_.copied
+        for d in copied
     )
     free = destination.disk_free_bytes - reserved_mib * 1024**2
-    if needed <= free:
+    if needed <= max(0, free):
         return []
     return [
         Reason(

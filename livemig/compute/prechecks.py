@@ -59,6 +59,14 @@ class Prechecks:
                     f'{migration.source_compute}.',
                 )
             )
+        if answer['plan']:
+            plan = virt.TransferPlan.from_dict(answer['plan'])
+            reasons += checks.enough_disk(
+                plan.disks if plan.block_migration else (),
+                facts,
+                self._conf.reserved_host_disk_mb,
+                migration.disk_over_commit,
+            )
         return {
             'reasons': [r.to_dict() for r in reasons] + answer['reasons'],
             'plan': answer['plan'],
@@ -91,12 +99,6 @@ class Prechecks:
             there,
         )
         reasons += storage.reasons
-        reasons += checks.enough_disk(
-            storage,
-            there,
-            self._conf.reserved_host_disk_mb,
-            migration.disk_over_commit,
-        )
         plan = virt.TransferPlan(
             guest_id=guest_id,
             migration_id=migration.id,

@@ -7,12 +7,12 @@ from typing import Any
 from demo import show
 from demo.cases import Case
 from lab.client import LabError
-from lab.cloud import Cloud
+from lab.cloud import Cloud, image_id
 from lab.guests import busybox, proof
 from lab.guests.watcher import ConsoleWatcher
 
 #: A busy guest is left alone for so long before the operator acts.
-WATCH_S = 3.0
+WATCH_S = 5.0
 
 
 class Play:
@@ -50,7 +50,7 @@ class Play:
         """Boot the guest; the server's uuid. Raises LabError."""
         case = self._case
         made = self._say(
-            *('server', 'create', case.title, '--image', case.image),
+            *('server', 'create', case.title, '--image', image_id(case.image)),
             *('--flavor', 'proof', '--host', self._source, '--wait'),
             *('-f', 'json'),
         )
