@@ -41,7 +41,7 @@ def again(migration):
     return Migration.get(migration._context, migration.id)
 
 
-# -- begin --------------------------------------------------------------------
+# -- begin ----------------------------------------------------------------
 def test_begin_takes_the_instance(migration, instance, db):
     instance.refresh()
     assert (migration.status, migration.migration_type) == (
@@ -68,7 +68,7 @@ def test_of_many_who_begin_one_succeeds(begin, db, instance):
     assert [row['id'] for row in rows] == [begun[0].id]
 
 
-# -- fire ---------------------------------------------------------------------
+# -- fire -----------------------------------------------------------------
 @pytest.mark.parametrize('status', STATUSES)
 def test_fire_goes_where_the_table_says_or_nowhere(migration, put, status):
     for event in EVENTS:
@@ -171,7 +171,7 @@ def test_figures_of_a_migration_that_is_gone_are_dropped(migration, db):
     assert again(migration).elapsed_s == 2.5
 
 
-# -- abort ----------------------------------------------------------------------
+# -- abort ----------------------------------------------------------------
 @pytest.mark.parametrize('status', STATUSES)
 def test_where_an_abort_may_be_asked_for(migration, put, status):
     put(migration, status=status)
@@ -222,7 +222,7 @@ def test_of_many_who_abort_one_is_first(migration, put):
         assert error.kwargs['request_id'] == first
 
 
-# -- force complete -------------------------------------------------------------
+# -- force complete -------------------------------------------------------
 @pytest.mark.parametrize('status', STATUSES)
 def test_where_a_force_may_be_asked_for(migration, put, status):
     put(migration, status=status)
@@ -267,9 +267,7 @@ def test_an_abort_after_a_force_is_allowed(migration, put):
     assert (kept.force_request_id, kept.abort_request_id) == ('req-1', 'req-2')
 
 
-def test_abort_and_force_at_once_leave_no_force_after_an_abort(
-    migration, put
-):
+def test_abort_and_force_at_once_leave_no_force_after_an_abort(migration, put):
     """Force first, abort after: both stand. Abort first: force is told."""
     for number in range(ROUNDS):
         put(
@@ -321,7 +319,7 @@ def test_an_abort_that_comes_with_the_end_knows_it(migration, put):
             assert migration.abort_requested_at is None
 
 
-# -- claim ------------------------------------------------------------------------
+# -- claim ----------------------------------------------------------------
 def test_a_claim_holds_until_it_is_stale(migration):
     later = again(migration)
     assert migration.claim('conductor1', NOW, 60) is True
@@ -353,7 +351,7 @@ def test_of_many_conductors_one_has_it(migration):
     assert again(migration).claimed_by == f'conductor{results.index(True)}'
 
 
-# -- reading ------------------------------------------------------------------
+# -- reading --------------------------------------------------------------
 def test_what_is_not_there(migration, ctxt, instance):
     with pytest.raises(exception.MigrationNotFound):
         Migration.get(ctxt, migration.id + 1)
