@@ -173,9 +173,11 @@ def read_job(domain: libvirt.virDomain, guest: GuestState) -> JobStats | None:
 
 
 #: ``jobStats`` of a guest that has just gone (42, 55), or of one that
-#: comes in: 84, "available only on the source host" (libvirt 9.0).
+#: comes in: 84, "available only on the source host" (libvirt 9.0); 3 where
+#: a hypervisor has no jobs at all.
 NO_JOB = frozenset(
     {
+        libvirt.VIR_ERR_NO_SUPPORT,
         libvirt.VIR_ERR_NO_DOMAIN,
         libvirt.VIR_ERR_OPERATION_INVALID,
         libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
