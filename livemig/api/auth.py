@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -40,6 +41,11 @@ MAX_PASSWORD_BYTES = 72
 CACHE_SIZE = 1024
 
 
+#: A bcrypt hash; the cost is its only group.
+_HASH = re.compile(r'\$2[abxy]\$([0-9]{2})\$[./A-Za-z0-9]{53}', re.ASCII)
+DEFAULT_COST = 12
+
+
 def with_implied(roles: list[str]) -> list[str]:
     return sorted(
         {*roles, *(r for role in roles for r in IMPLIED.get(role, ()))}
@@ -55,6 +61,16 @@ class Account:
     project_id: str
     roles: tuple[str, ...]
 
+    @property
+    def cost(self) -> int:
+        """How much work a check is: 2 to its power."""
+        return int(self.password_hash.split(b'$')[2])
+
+
+def _unmatched_hash(cost: int) -> bytes:
+    """What no password has, and as costly to check as a real one."""
+    return bcrypt.gensalt(cost) + b'.' * 31
+
 
 def parse_line(line: str) -> Account:
     """``name:bcrypt-hash:project:role,role``. :raises ValueError:"""
@@ -64,8 +80,8 @@ def parse_line(line: str) -> Account:
     name, password_hash, project_id, roles = (part.strip() for part in parts)
     if not name or not project_id:
         raise ValueError('name or project is missing')
-    # Says ValueError if the hash is none.
-    bcrypt.checkpw(b'', password_hash.encode())
+    if not _HASH.fullmatch(password_hash):
+        raise ValueError('its second part is no bcrypt hash')
     found = [role.strip() for role in roles.split(',') if role.strip()]
     return Account(
         name=name,
@@ -95,8 +111,7 @@ class Accounts:
         self._checked: dict[bytes, float] = {}
         self._accounts: Mapping[str, Account] = {}
         self._stamp: object = None
-        # As costly to check as a real one.
-        self._nobody = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt())
+        self._nobody = _unmatched_hash(DEFAULT_COST)
         try:
             self._read(self._read_stamp())
         except OSError as error:
@@ -185,6 +200,9 @@ class Accounts:
                     )
                 else:
                     accounts[account.name] = account
+        self._nobody = _unmatched_hash(
+            max((one.cost for one in accounts.values()), default=DEFAULT_COST)
+        )
         self._accounts = accounts
         self._stamp = stamp
 

@@ -1,0 +1,128 @@
+"""What the schemas' words mean."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livemig.api import validation
+from livemig.api.validation import Checker, InvalidInput
+
+
+def fits(schema, value) -> bool:
+    try:
+        Checker(schema).check(value, 'it')
+    except InvalidInput:
+        return False
+    return True
+
+
+#: Nova's own list.
+WORDS = (
+    'True TRUE true 1 ON On on YES Yes yes '
+    'False FALSE false 0 OFF Off off NO No no'
+)
+
+
+def test_booleans() -> None:
+    words = WORDS.split()
+    for good in (True, False, *words):
+        assert fits(validation.BOOLEAN, good)
+    for bad in (0, 1, None, '', 'TrUe', 'y', 't', [], 1.0):
+        assert not fits(validation.BOOLEAN, bad)
+    assert [validation.is_true(word) for word in words] == (
+        [True] * 10 + [False] * 10
+    )
+    assert validation.is_true(True)
+    assert not validation.is_true(None)
+
+
+@pytest.mark.parametrize(
+    ('host', 'good'),
+    [
+        ('h', True), ('host-1_a.B', True), ('h' * 255, True),
+        ('', False), ('h' * 256, False), ('a b', False), ('a/b', False),
+        ('h\n', False), ('\nh', False), ('hö', False), ('h\0', False),
+        (None, False), (1, False), ('[::1]', False),
+    ],
+)  # fmt: skip
+def test_hosts(host, good) -> None:
+    assert fits(validation.HOST, host) is good
+
+
+@pytest.mark.parametrize(
+    ('text', 'good'),
+    [
+        ('0', True), ('1000', True), ('9' * 6000, True),
+        ('', False), ('-1', False), ('1.0', False), ('x', False),
+        ('1\n', False), ('١', False), ('+1', False), (' 1', False),
+    ],
+)  # fmt: skip
+def test_limits(text, good) -> None:
+    assert fits(validation.LIMIT, text) is good
+
+
+@pytest.mark.parametrize(
+    ('text', 'good'),
+    [
+        ('2026-01-01T00:00:00Z', True),
+        ('2026-01-01T00:00:00.123456', True),
+        ('2026-01-01T02:00:00+02:00', True),
+        ('2026-01-01', True),
+        ('yesterday', False),
+        ('', False),
+        ('2026-13-01', False),
+        ('0001-01-01T00:00:00+23:00', False),
+    ],
+)
+def test_times(text, good) -> None:
+    assert fits(validation.TIME, text) is good
+
+
+def test_times_become_utc() -> None:
+    assert validation.parse_time('2026-01-01T02:00:00+02:00') == (
+        datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    )
+    assert validation.parse_time('2026-01-01').tzinfo == datetime.UTC
+
+
+def test_the_error_names_place_and_reason() -> None:
+    schema = validation.closed(
+        {'a': {'type': 'array', 'items': {'enum': [1]}}}
+    )
+    with pytest.raises(InvalidInput, match=r'it\.a\[1\]: 2 is none of'):
+        Checker(schema).check({'a': [1, 2]}, 'it')
+
+
+def test_the_error_is_short() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        Checker({'type': 'integer'}).check('x' * 100000, 'y' * 1000)
+    assert len(caught.value.message) < 500
+
+
+def test_query() -> None:
+    read = validation.read_query
+    assert read('') == {}
+    assert read('a=1&b=&c') == {'a': '1', 'b': '', 'c': ''}
+    assert read('a=1&a=2&a=3') == {'a': ['1', '2', '3']}
+    assert read('a=%C3%A9+b') == {'a': 'é b'}
+
+
+@given(st.binary(max_size=200))
+def test_any_body_is_read_or_refused(raw) -> None:
+    try:
+        validation.read_json(raw)
+    except InvalidInput as error:
+        assert len(error.message) < 400
+
+
+@given(st.text(max_size=200))
+def test_any_query_is_read_or_refused(raw) -> None:
+    try:
+        found = validation.read_query(raw)
+    except InvalidInput:
+        return
+    assert all('\0' not in name for name in found)
