@@ -64,7 +64,7 @@ def look(path: str, format_: str) -> Image:
             backing_file=backing,
             backing_format=facts.get('backing-filename-format', ''),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ImageError(
             f'qemu-img tells nothing useful about {path}: {error}'
         ) from error
