@@ -127,7 +127,8 @@ class Monitor:
     def _observe(self) -> jobs.JobStats | None:
         try:
             return self.driver.job(self.guest_id)
-        except exception.HypervisorUnavailable as exc:
+        except exception.HypervisorError as exc:
+            # Away, or the guest is just going: the next look tells.
             LOG.warning(
                 'Guest %(guest)s: %(exc)s Its migration is left alone; '
                 'looking again.',

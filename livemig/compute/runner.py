@@ -44,9 +44,17 @@ LOG = log.getLogger(__name__)
 #: A roll-back waits this long for the destination's manager, s; what it
 #: left there is removed when that manager is back.
 ROLL_BACK_PATIENCE_S = 120.0
-#: Looks, a tick apart, before something alarming is believed: the two
-#: hypervisors are not read at the same instant.
-LOOKS = 5
+#: Looks in a row, a tick apart, before an outcome is believed; else one.
+_LOOKS = {Outcome.AT_SOURCE: 2, Outcome.LOST: 5, Outcome.TWICE: 5}
+_ENDS = frozenset(
+    {
+        Outcome.MOVED,
+        Outcome.AT_SOURCE,
+        Outcome.LOST,
+        Outcome.TWICE,
+        Outcome.SHUT_OFF_AT_SOURCE,
+    }
+)
 
 POWER_STATES = {
     jobs.Power.RUNNING: PowerState.RUNNING,
@@ -264,36 +272,45 @@ class Runner:
 
     # -- how it ended -------------------------------------------------------
     def _settle(self) -> None:
-        """Nothing is under way: ask both hypervisors until they tell."""
-        alarming = 0
+        """Nothing is under way: ask both hypervisors until they tell.
+
+        What they say together counts when they said it often enough in a
+        row: they are not read at the same instant, and a job that a killed
+        manager began shows only a moment later.
+        """
+        before, times = None, 0
         while True:
             found = self._look()
-            if found in (Outcome.LOST, Outcome.TWICE):
-                alarming += 1
-                if alarming >= LOOKS:
-                    self._lose(found)
-                    return
-            elif found is Outcome.MOVED:
-                self._moved()
+            times = times + 1 if found is before else 1
+            before = found
+            if times >= _LOOKS.get(found, 1) and self._ends(found):
                 return
-            elif found is Outcome.AT_SOURCE:
-                self._stayed()
-                return
-            elif found is Outcome.SHUT_OFF_AT_SOURCE:
-                self._roll_back(
-                    Event.FAIL,
-                    'The guest shut down while it was being migrated.',
-                    {
-                        'vm_state': str(VmState.STOPPED),
-                        'power_state': int(PowerState.SHUTDOWN),
-                    },
-                )
-                return
-            elif self._goes_on(found):
+            if found not in _ENDS and self._goes_on(found):
                 return
             self._patience.wait(
                 self._tools.conf.libvirt.live_migration_monitor_interval
             )
+
+    def _ends(self, found: Outcome) -> bool:
+        """Act on what was found; False if it is no end."""
+        if found is Outcome.MOVED:
+            self._moved()
+        elif found is Outcome.AT_SOURCE:
+            self._stayed()
+        elif found in (Outcome.LOST, Outcome.TWICE):
+            self._lose(found)
+        elif found is Outcome.SHUT_OFF_AT_SOURCE:
+            self._roll_back(
+                Event.FAIL,
+                'The guest shut down while it was being migrated.',
+                {
+                    'vm_state': str(VmState.STOPPED),
+                    'power_state': int(PowerState.SHUTDOWN),
+                },
+            )
+        else:
+            return False
+        return True
 
     def _look(self) -> Outcome:
         here = self._guest_here()
