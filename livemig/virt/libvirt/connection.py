@@ -146,6 +146,17 @@ class Connection:
                 self._clock.wait(never, READ_AGAIN_S)
         raise exception.HypervisorUnavailable(found.message, host=self._host)
 
+    def begin(
+        self, fn: Callable[[libvirt.virConnect], T], name: str
+    ) -> deadline.Call[T]:
+        """``fn(connection)`` in a thread that may be left behind; its
+        errors are libvirt's own.
+
+        :raises HypervisorUnavailable:
+        """
+        opened = self._get()
+        return deadline.Call(lambda: fn(opened.conn), name)
+
     def _run(self, fn: Callable[[libvirt.virConnect], T]) -> T:
         opened = self._get()
         try:

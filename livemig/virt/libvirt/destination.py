@@ -164,13 +164,7 @@ class Destination:
     def undo(self, guest_id: str, migration_id: int) -> None:
         ours = self._has_note(guest_id, migration_id)
         state = self._patiently(guest_id)
-        if states.runs(state):
-            if state is None or not states.waits_for_memory(state):
-                raise exception.HypervisorError(
-                    f'Guest {guest_id} runs on {self._host} (or is paused '
-                    'there by its user): nothing is undone.',
-                    host=self._host,
-                )
+        if state is not None and states.waits_for_memory(state):
             if not ours and notes.others(self._place, guest_id, migration_id):
                 LOG.info(
                     'Guest %s waits here for another migration than %d.',
@@ -179,8 +173,16 @@ class Destination:
                 )
                 return
             LOG.info('Destroying the waiting guest %s.', guest_id)
-            self._conn.run(lambda conn: guests.end(conn, guest_id), guest_id)
-        elif state is not None and ours:
+            state = self._conn.run(
+                lambda conn: _end_waiting(conn, guest_id), guest_id
+            )
+        if states.runs(state):
+            raise exception.HypervisorError(
+                f'Guest {guest_id} runs on {self._host} (or is paused there '
+                'by its user): nothing is undone.',
+                host=self._host,
+            )
+        if state is not None and ours:
             self._conn.run(
                 lambda conn: guests.undefine_stopped(conn, guest_id), guest_id
             )
@@ -245,6 +247,20 @@ class Destination:
 
     def _failed(self, reason: str) -> exception.HypervisorError:
         return exception.HypervisorError(host=self._host, reason=reason)
+
+
+def _end_waiting(conn: libvirt.virConnect, guest_id: str) -> GuestState | None:
+    """Destroy it if it waits in this very moment.
+
+    :returns: what is there instead; None: nothing any more.
+    """
+    domain = guests.find(conn, guest_id)
+    state = None if domain is None else guests.state(domain)
+    if state is None or not states.waits_for_memory(state):
+        return state
+    guests.stop(domain)
+    guests.undefine(domain)
+    return None
 
 
 def _keep(conn: libvirt.virConnect, guest_id: str) -> None:

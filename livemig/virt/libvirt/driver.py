@@ -18,7 +18,6 @@ from livemig.virt import driver
 from livemig.virt import job as jobs
 from livemig.virt.libvirt import (
     connection,
-    deadline,
     destination,
     disks,
     domain_xml,
@@ -38,10 +37,6 @@ from livemig.virt.libvirt import (
 LOG = logging.getLogger(__name__)
 
 T = TypeVar('T')
-
-#: ``abortJob`` at the very end of a migration may never return (libvirt
-#: 9.0).
-ABORT_S = 30.0
 
 _POST_COPY = frozenset({jobs.Reason.POST_COPY, jobs.Reason.POST_COPY_FAILED})
 
@@ -81,7 +76,6 @@ class LibvirtDriver(driver.Driver):
         self._source = source.Source(
             self._conn, self._place, self._transfers, conf.host, clock
         )
-        self._aborts: dict[str, deadline.Call[None]] = {}
         self._root_qemu: bool | None = None
 
     # -- the host -----------------------------------------------------------
@@ -327,27 +321,7 @@ class LibvirtDriver(driver.Driver):
         self._source.start_post_copy(guest_id)
 
     def abort(self, guest_id: str) -> None:
-        before = self._aborts.get(guest_id)
-        if before is not None and before.alive:
-            LOG.warning('An abort of guest %s still hangs.', guest_id)
-            return
-        call = deadline.Call(
-            lambda: self._source.abort(guest_id), name=f'abort-{guest_id}'
-        )
-        self._aborts[guest_id] = call
-        try:
-            call.result(ABORT_S)
-        except TimeoutError:
-            # It was asked for; what comes of it both hypervisors will say.
-            LOG.warning(
-                'libvirt has not answered the abort of guest %s within %g s.',
-                guest_id,
-                ABORT_S,
-            )
-            return
-        finally:
-            if not call.alive:
-                self._aborts.pop(guest_id, None)
+        self._source.abort(guest_id)
 
     def close(self) -> None:
         self._conn.close()

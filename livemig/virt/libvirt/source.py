@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import logging
 
 import libvirt
@@ -11,6 +12,7 @@ from livemig.virt.driver import TransferOptions, TransferPlan
 from livemig.virt.job import GuestState, JobState, JobStats, Power, Reason
 from livemig.virt.libvirt import (
     connection,
+    deadline,
     domain_xml,
     errors,
     files,
@@ -27,6 +29,10 @@ LOG = logging.getLogger(__name__)
 #: destination.
 LEAVE_S = 30.0
 POLL_S = 0.2
+
+#: ``abortJob`` at the very end of a migration may never return (libvirt
+#: 9.0).
+ABORT_S = 30.0
 
 #: How long QEMU may take from being told to switch to switching.
 SWITCH_S = 5.0
@@ -60,6 +66,7 @@ class Source:
         #: Guests whose switch to post-copy was asked for and is not seen
         #: yet.
         self._switching: set[str] = set()
+        self._aborts: dict[str, deadline.Call[_Answer]] = {}
 
     # -- start --------------------------------------------------------------
     def start(
@@ -151,25 +158,31 @@ class Source:
             raise self._abort_refused(
                 guest_id, 'the switch to post-copy is under way'
             )
-
-        def ask(conn: libvirt.virConnect) -> bool:
-            domain = conn.lookupByUUIDString(guest_id)
-            if _in_post_copy(domain):
-                return False
-            # abortJob ends jobs of any kind, also a snapshot.
-            if not transfer.sends(domain):
-                raise self._no_job(guest_id)
-            domain.abortJob()
-            return True
-
-        if not self._conn.run(
-            ask,
-            guest_id,
-            translate=lambda e: errors.translate_abort(
-                e, self._host, guest_id
-            ),
-        ):
+        before = self._aborts.get(guest_id)
+        if before is not None and before.alive:
+            LOG.warning('An abort of guest %s still hangs.', guest_id)
+            return
+        call = self._conn.begin(
+            lambda conn: _abort(conn, guest_id), f'abort-{guest_id}'
+        )
+        self._aborts[guest_id] = call
+        try:
+            answer = call.result(ABORT_S)
+        except libvirt.libvirtError as error:
+            raise errors.translate_abort(
+                error, self._host, guest_id
+            ) from error
+        except TimeoutError as error:
+            # It was asked for; what comes of it both hypervisors will say.
+            LOG.warning('Abort of guest %s: %s.', guest_id, error)
+            return
+        finally:
+            if not call.alive:
+                self._aborts.pop(guest_id, None)
+        if answer is _Answer.POST_COPY:
             raise self._abort_refused(guest_id, 'it is in post-copy')
+        if answer is _Answer.NO_JOB:
+            raise self._no_job(guest_id)
 
     def start_post_copy(self, guest_id: str) -> None:
         if not files.is_guest_id(guest_id):
@@ -278,6 +291,23 @@ class Source:
 
     def _no_job(self, guest_id: str) -> exception.NoActiveJob:
         return exception.NoActiveJob(host=self._host, guest_id=guest_id)
+
+
+class _Answer(enum.Enum):
+    ASKED = 'asked'
+    NO_JOB = 'no job'
+    POST_COPY = 'post-copy'
+
+
+def _abort(conn: libvirt.virConnect, guest_id: str) -> _Answer:
+    domain = conn.lookupByUUIDString(guest_id)
+    if _in_post_copy(domain):
+        return _Answer.POST_COPY
+    # abortJob ends jobs of any kind, also a snapshot.
+    if not transfer.sends(domain):
+        return _Answer.NO_JOB
+    domain.abortJob()
+    return _Answer.ASKED
 
 
 def _in_post_copy(domain: libvirt.virDomain) -> bool:
