@@ -23,6 +23,9 @@ LOG = logging.getLogger(__name__)
 #: Between two looks for signals.
 LOOK_S = 0.2
 
+#: Three years; threads cannot wait for infinity.
+NO_LIMIT_S = 1e8
+
 #: Exit codes.
 ENDED = 0
 FAILED = 1
@@ -60,6 +63,9 @@ class Part(Protocol):
 
     def stop(self, timeout_s: float) -> bool:
         """Take no more, end what was begun; True if that was possible."""
+
+    def close(self) -> None:
+        """Let go of the way to others; all parts have stopped."""
 
 
 class Periodic:
@@ -161,13 +167,14 @@ class ManagerPart:
         self._manager.reload()
 
     def stop(self, timeout_s: float) -> bool:
-        """Messages first, then what they began; its way out goes last."""
+        """Messages first, then what they began."""
         ended = concurrency.run_all(
             [self._server.stop, self._periodic.stop], timeout_s
         )
-        ended = concurrency.run_all([self._manager.stop], timeout_s) and ended
-        self._rpc.close(min(timeout_s, 5.0))
-        return ended
+        return concurrency.run_all([self._manager.stop], timeout_s) and ended
+
+    def close(self) -> None:
+        self._rpc.close()
 
 
 class Process:
@@ -189,7 +196,7 @@ class Process:
         self._name = name
         self._parts = list(parts)
         self._clock = clock
-        self._graceful_s = graceful_s or float('inf')
+        self._graceful_s = graceful_s or NO_LIMIT_S
         self._last = list(last)
         self._signals = concurrency.Signals(
             signal.SIGTERM, signal.SIGINT, signal.SIGHUP
@@ -265,6 +272,7 @@ class Process:
                 for part in self._parts
                 if part.stage == stage
             )
+        concurrency.run_all(part.close for part in self._parts)
         for call in self._last:
             call()
 

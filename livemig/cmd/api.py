@@ -105,9 +105,10 @@ class ApiPart:
     def stop(self, timeout_s: float) -> bool:
         """Requests under way are answered."""
         self._server.shutdown_timeout = timeout_s
-        ended = concurrency.run_all([self._server.stop], timeout_s)
-        self._rpc.close(min(timeout_s, 5.0))
-        return ended
+        return concurrency.run_all([self._server.stop], timeout_s)
+
+    def close(self) -> None:
+        self._rpc.close()
 
 
 def build(

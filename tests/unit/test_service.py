@@ -36,11 +36,15 @@ class Part:
     def stop(self, timeout_s):
         print('stop', self.name, flush=True)
         return not self.hangs or concurrency.Event().wait()
+    def close(self):
+        closed.append(self.name)
+
+closed = []
 
 parts = [Part(*args) for args in eval(sys.argv[1])]
 code = service.Process(
     'prog', parts, concurrency.Clock(), float(sys.argv[2]),
-    [lambda: print('last', flush=True)]).run()
+    [lambda: print('last', *sorted(closed), flush=True)]).run()
 print('code', code, flush=True)
 sys.exit(code)
 """
@@ -110,7 +114,7 @@ def test_a_signal_stops_all_parts_in_order(run, number):
             'compute has stopped.',
             'stop conductor',
             'conductor has stopped.',
-            'last',
+            'last api compute conductor',
             'prog has stopped.',
             'code 0',
         ],
@@ -144,6 +148,14 @@ def test_stopping_has_a_limit(run):
     one.signal(signal.SIGTERM)
     one.until('prog did not stop within 0.3 s and ends now.')
     assert one.rest() == (1, [])
+
+
+def test_without_a_limit_it_stops_all_the_same(run):
+    one = run([('compute', 1)], 0)
+    one.until('prog runs: compute.')
+    one.signal(signal.SIGTERM)
+    one.until('last compute')
+    assert one.rest() == (0, ['prog has stopped.', 'code 0'])
 
 
 def test_a_part_that_ends_by_itself_ends_the_process(run):

@@ -12,10 +12,10 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from livemig import concurrency
 from livemig.virt import job
 from livemig.virt.simulation.course import Course, Job
 from livemig.virt.simulation.host import Fault, Host, Rule, Storage
@@ -41,7 +41,7 @@ class World(Course):
     def __init__(self, clock: Monotonic, name: str = 'default') -> None:
         super().__init__(clock.monotonic_s())
         self.name = name
-        self.lock = threading.RLock()
+        self.lock = concurrency.RLock()
         self._clock = clock
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -292,7 +292,7 @@ class World(Course):
 
 
 _worlds: dict[str, World] = {}
-_worlds_lock = threading.Lock()
+_worlds_lock = concurrency.Lock()
 
 
 def world(name: str, clock: Monotonic) -> World:
