@@ -99,7 +99,7 @@ class Cloud:
         ]
         self.database = database or f'sqlite:///{self.directory}/livemig.db'
         self._shared = shared
-        self._host_options = dict(host_options or {})
+        self.host_options = dict(host_options or {})
         self._processes: dict[str, Handle] = {}
         self._options: dict[str, dict[str, object]] = {}
         self._merge(self._defaults())
@@ -178,7 +178,7 @@ class Cloud:
                 group: dict(values)
                 for group, values in self._options_of(host).items()
             }
-            for group, values in self._host_options.get(host, {}).items():
+            for group, values in self.host_options.get(host, {}).items():
                 options.setdefault(group, {}).update(values)
             _write(self.directory / f'{host}.conf', options)
 
@@ -274,7 +274,7 @@ class Cloud:
 
         def ready() -> bool:
             answer = self.rest('GET', '/os-services')
-            if answer is None or answer.status != 200:
+            if answer.status != 200:
                 return False
             up = {
                 service['host']
@@ -284,6 +284,21 @@ class Cloud:
             return wanted <= up
 
         wait_until(ready, 'livemig', DEADLINE_S, first)
+
+    def wait_heard(self, host: str) -> None:
+        """That host's manager has reported since this was called. Raises
+        LabError."""
+
+        def seen() -> str:
+            answer = self.rest('GET', f'/os-services?host={host}')
+            if answer.status != 200:
+                return ''
+            return str(answer.body['services'][0]['updated_at'])
+
+        before = seen()
+        wait_until(
+            lambda: seen() not in ('', before), f'{host} reports', DEADLINE_S
+        )
 
     def stop(self) -> None:
         """Stop the services; guests stay."""
@@ -634,6 +649,8 @@ class Guests:
 PROOF = {
     'idle': proof.cmdline(16, 200, 10),
     'busy': proof.cmdline(64, 20000, 10),
+    # 8 MiB/s over 64 MiB: some seconds on a slow link, then it converges.
+    'slow': proof.cmdline(64, 2000, 10),
     'leaving': proof.cmdline(64, 20000, 10, off_s=12),
 }
 

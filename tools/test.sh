@@ -1,0 +1,110 @@
+#!/bin/sh
+# Passes all tests; installs what they need. See --help.
+set -u
+. "$(dirname -- "$0")/setup.sh"
+
+usage() {
+    cat <<TEXT
+tools/test.sh [--fast] [PART ...]
+
+Runs the tests of livemig. Without PART: all of them.
+
+  checks       ruff, mypy, import-linter, generated files
+  unit         the pure core, tables of values
+  functional   API, records and managers, on the simulated hypervisor
+  eventlet     the same managers with green threads
+  fake-bus     the same over oslo.messaging's fake:// driver
+  contract     what every driver must do, simulated and libvirt
+  integration  real libvirt, broker, databases, command line
+
+  --fast       checks, unit and functional only: needs no system packages
+               beyond Python
+
+System packages (libvirt, QEMU, RabbitMQ, PostgreSQL, MariaDB, a compiler)
+are installed with apt, as root or with sudo; what and why is printed.
+No service of the system is started: all servers are private ones that end
+with the tests.
+TEXT
+}
+
+all='checks unit functional eventlet fake-bus contract integration'
+fast='checks unit functional'
+parts=
+for word in "$@"; do
+    case $word in
+        -h | --help) usage && exit 0 ;;
+        --fast) parts=$fast ;;
+        checks | unit | functional | eventlet | fake-bus | contract | \
+            integration) parts="$parts $word" ;;
+        *) usage >&2 && exit 2 ;;
+    esac
+done
+[ -n "$parts" ] || parts=$all
+
+purposes=build
+case " $parts " in
+    *' contract '* | *' integration '* | *' unit '*)
+        purposes='build hosts guests'
+        ;;
+esac
+case " $parts " in
+    *' integration '*) purposes="$purposes broker postgresql mariadb" ;;
+esac
+packages $purposes
+environment libvirt,postgresql,mysql,test,check
+
+export PYTHONPATH=$root/tools
+export LIVEMIG_LAB_QUIET=1
+cd "$root" || exit 1
+bin=$venv/bin
+bad=
+
+# run PART COMMAND ...: remembers what failed, goes on
+run() {
+    part=$1
+    shift
+    say ""
+    say "=== $part: $*"
+    began=$(date +%s)
+    if "$@"; then
+        say "=== $part: passed in $(($(date +%s) - began)) s"
+    else
+        say "=== $part: FAILED after $(($(date +%s) - began)) s"
+        bad="$bad $part"
+    fi
+}
+
+pytest() { "$bin/python" -m pytest -q -p no:cacheprovider "$@"; }
+
+for part in $parts; do
+    case $part in
+        checks) run checks "$root/tools/checks.sh" "$bin" ;;
+        unit) run unit pytest tests/unit ;;
+        functional) run functional pytest tests/functional tests/stateful ;;
+        eventlet)
+            run eventlet env LIVEMIG_CONCURRENCY=eventlet \
+                "$bin/python" -m pytest -q -p no:cacheprovider \
+                tests/functional/compute tests/functional/api
+            ;;
+        fake-bus)
+            run fake-bus env LIVEMIG_TEST_TRANSPORT=fake:// \
+                "$bin/python" -m pytest -q -p no:cacheprovider \
+                tests/functional/compute/test_migration.py
+            ;;
+        contract)
+            run contract env LIVEMIG_TEST_LIBVIRT=1 \
+                "$bin/python" -m pytest -q -p no:cacheprovider tests/contract
+            ;;
+        integration)
+            run integration pytest tests/integration
+            ;;
+    esac
+done
+
+if [ -n "$bad" ]; then
+    say ""
+    say "FAILED:$bad"
+    exit 1
+fi
+say ""
+say 'All passed.'
