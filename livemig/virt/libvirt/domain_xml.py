@@ -195,7 +195,3 @@ def _move(path: str, old_dir: str, new_dir: str) -> str:
     if path == old_dir or path.startswith(f'{old_dir}/'):
         return new_dir + path[len(old_dir) :]
     return path
-
-
-def is_in(path: str, directory: str) -> bool:
-    return path.startswith(f'{directory}/')
