@@ -1,5 +1,10 @@
 """How the documentation is built: ``sphinx-build -W doc/source doc/build``."""
 
+from livemig import concurrency
+
+# Reading the rules imports oslo.messaging, which would choose eventlet.
+concurrency.setup()
+
 project = 'livemig'
 copyright = 'the livemig developers'  # noqa: A001 - Sphinx's own name
 author = 'the livemig developers'
@@ -17,5 +22,4 @@ nitpicky = False
 html_theme = 'alabaster'
 html_theme_options = {'nosidebar': False, 'page_width': '70em'}
 html_static_path: list[str] = []
-# oslo.policy writes descriptions as definition lists of its own.
 pygments_style = 'sphinx'
