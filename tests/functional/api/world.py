@@ -256,6 +256,10 @@ class World:
         self.then: dict[str, Callable[[], None]] = {}
         self.version_cap: str | None = None
         self.conf = make_conf(self.directory)
+        self.assemble()
+
+    def assemble(self) -> None:
+        """Build the application, afresh after an option has changed."""
         self.app = deploy.assemble(
             deploy.make_parts(self.conf, self.store, self, self.clock),
             IdentifiedByHeaders,
