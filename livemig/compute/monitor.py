@@ -186,7 +186,8 @@ class Monitor:
         )
         try:
             obey(decision, job, elapsed_s)
-        except exception.HypervisorUnavailable as exc:
+        except exception.HypervisorError as exc:
+            # Away, or the guest ended in this moment: the next tick tells.
             LOG.warning('%s Trying again.', exc.message)
 
     def _abort(

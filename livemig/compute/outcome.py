@@ -46,11 +46,12 @@ def outcome(
         if _runs(destination):
             return Outcome.MOVED
         return Outcome.SHUT_OFF_AT_SOURCE
-    # The source is running or paused.
-    if _runs(destination):
-        return Outcome.TWICE
+    # The source is running or paused. While its job lasts it is paused for
+    # good once the destination runs: libvirt only has not removed it yet.
     if source.job or _waits(destination):
         return Outcome.UNDER_WAY
+    if _runs(destination):
+        return Outcome.TWICE
     return Outcome.AT_SOURCE
 
 
