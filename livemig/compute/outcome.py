@@ -46,12 +46,14 @@ def outcome(
         if _runs(destination):
             return Outcome.MOVED
         return Outcome.SHUT_OFF_AT_SOURCE
-    # The source is running or paused. While its job lasts it is paused for
-    # good once the destination runs: libvirt only has not removed it yet.
+    # The source is running or paused.
+    if _runs(destination):
+        # Paused with its job still there it has only not been removed yet.
+        if source.job and source.power is Power.PAUSED:
+            return Outcome.UNDER_WAY
+        return Outcome.TWICE
     if source.job or _waits(destination):
         return Outcome.UNDER_WAY
-    if _runs(destination):
-        return Outcome.TWICE
     return Outcome.AT_SOURCE
 
 
