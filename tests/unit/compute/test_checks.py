@@ -270,7 +270,7 @@ def test_disks_are_copied_exactly_where_no_reason_forbids_it(
 def test_room_for_the_disks(over_commit, free, reserved, fits):
     storage = checks.Storage(True, (disk('vda'), disk('vdb')))
     there = dataclasses.replace(DESTINATION, disk_free_bytes=free)
-    reasons = checks.enough_disk(storage, there, reserved, over_commit)
+    reasons = checks.enough_disk(storage.copied, there, reserved, over_commit)
     if fits:
         assert reasons == []
     else:
@@ -286,13 +286,13 @@ def test_room_for_the_disks(over_commit, free, reserved, fits):
 
 def test_what_is_not_copied_needs_no_room():
     full = dataclasses.replace(DESTINATION, disk_free_bytes=0)
-    assert checks.enough_disk(checks.Storage(False, ()), full, 0, None) == []
+    assert checks.enough_disk((), full, 0, None) == []
 
 
 def test_the_room_that_is_free_is_never_negative():
     full = dataclasses.replace(DESTINATION, disk_free_bytes=GIB)
     storage = checks.Storage(True, (disk(),))
-    reasons = checks.enough_disk(storage, full, 4096, None)
+    reasons = checks.enough_disk(storage.copied, full, 4096, None)
     only(reasons, 'beta', ' 0 MiB are free')
 
 
