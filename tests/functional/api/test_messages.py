@@ -334,6 +334,42 @@ def test_locked_ones(world: World) -> None:
     assert world.messages == []
 
 
+@pytest.mark.parametrize('task_state', [None, 'deleting', 'pausing'])
+def test_an_instance_that_does_not_migrate(world: World, task_state) -> None:
+    """Whatever its migration's status says."""
+    world.instance('running').update_values(task_state=task_state)
+    for ask in (abort, force):
+        assert 'task_state' in refusal(ask(world, 'running'))
+    assert force_end(world, 'running').status_int == 409
+    assert world.messages == []
+    assert world.migration('running').abort_requested_at is None
+    assert world.migration('running').force_requested_at is None
+
+
+def test_force_of_what_cannot_be_forced(world: World) -> None:
+    world.instance('running').update_values(vm_state='error')
+    assert 'vm_state error' in refusal(force(world, 'running'))
+    assert force_end(world, 'running').status_int == 409
+    # To abort it the state does not matter.
+    assert abort(world, 'running').status_int == 202
+
+
+def test_another_kind_of_migration(world: World) -> None:
+    world.migration('running').save_values(migration_type='resize')
+    assert force(world, 'running').status_int == 400
+    assert abort(world, 'running').status_int == 400
+    listed = world.ask('GET', f'/servers/{SERVERS["running"]}/migrations')
+    assert listed.json_body == {'migrations': []}
+    one = f'/servers/{SERVERS["running"]}/migrations/{MIGRATIONS["running"]}'
+    assert world.ask('GET', one).status_int == 404
+
+
+def test_hidden_migrations(world: World) -> None:
+    world.migration('completed').save_values(hidden=True)
+    listed = world.ask('GET', '/os-migrations?status=completed')
+    assert listed.json_body == {'migrations': []}
+
+
 # -- delete and create ------------------------------------------------------
 def test_delete_while_migrating(world: World) -> None:
     answer = world.ask('DELETE', f'/servers/{SERVERS["running"]}')
