@@ -504,6 +504,26 @@ def test_a_hypervisor_that_is_away_ends_no_migration(busy):
     assert busy.a.tried.count('abort') == 1
 
 
+@pytest.mark.parametrize(
+    ('do', 'request_', 'step'),
+    [
+        (Do.PAUSE, PAUSE, 'set_bandwidth'),
+        (Do.PAUSE, FORCE, 'start_post_copy'),
+        (Do.ABORT, ABORT, 'abort'),
+    ],
+)
+def test_a_step_that_fails_is_tried_again(busy, do, request_, step):
+    busy.policy = Policy(post_copy=True)
+    error = exception.HypervisorError(host='a', reason='internal error')
+    busy.a.errors[step] = [error, error]
+    busy.ask(do, request_, at_s=20)
+    busy.watch()
+    assert busy.a.tried.count(step) >= 3
+    assert busy.a.errors[step] == []
+    assert busy.where() == ('a' if do is Do.ABORT else 'b')
+    assert busy.listener.refusals == []
+
+
 def test_a_daemon_that_restarts_in_post_copy_is_waited_for(busy):
     busy.policy = Policy(post_copy=True, timeout_s=60)
     slow_down(busy, 10)

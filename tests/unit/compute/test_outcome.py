@@ -66,6 +66,10 @@ ROWS = [
     # not noticed yet.
     ('running normal', 'paused migration', 'under way'),
     ('running normal', 'paused migration job', 'under way'),
+    # It runs over there, and the source's is only not removed yet: killing
+    # a QEMU takes libvirt up to 2 s.
+    ('paused migration job', 'running migrated', 'under way'),
+    ('paused user job', 'paused user', 'under way'),
     # The source let go first.
     ('-', 'paused migration job', 'under way'),
     ('shutoff migrated', 'paused migration', 'under way'),
