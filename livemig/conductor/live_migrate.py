@@ -99,7 +99,7 @@ class Placement:
         return len(self._reasons) == before
 
     def _check_room(self, candidate: Service, instance: Instance) -> None:
-        if candidate.disabled and self._migration.requested_host is None:
+        if candidate.disabled:
             self._refuse(
                 candidate.host,
                 'its compute service is disabled: '

@@ -1,8 +1,8 @@
 """Instance actions: what was asked, by whom, and how it ended.
 
 Plain functions over the store: an action is written, never changed by
-hand. Recording must not end a migration: callers beyond the API use
-``compute.record.Recorder``, which never blocks the work it records.
+hand. Recording must not end a migration: whoever watches one records
+through its journal (``compute.story``), which never blocks the work.
 """
 
 from __future__ import annotations
