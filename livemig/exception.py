@@ -44,9 +44,7 @@ class MigrationNotFound(NotFound):
 
 
 class MigrationNotFoundForInstance(NotFound):
-    template = (
-        'Migration {migration_id} not found for instance {instance_id}.'
-    )
+    template = 'Migration {migration_id} not found for instance {instance_id}.'
 
 
 class FlavorNotFound(NotFound):
@@ -102,9 +100,7 @@ class AbortUnderWay(InvalidState):
 class StateConflict(InvalidState):
     """A compare-and-swap lost: somebody else changed the row first."""
 
-    template = (
-        '{what} changed meanwhile: expected {expected}, found {found}.'
-    )
+    template = '{what} changed meanwhile: expected {expected}, found {found}.'
 
 
 class UnexpectedTransition(InvalidState):
@@ -229,8 +225,7 @@ class AbortMigrationNotSupported(NotSupportedByDriver):
 
 class PauseMigrationNotSupported(NotSupportedByDriver):
     template = (
-        'The driver of host {host} cannot pause a guest during its '
-        'migration.'
+        'The driver of host {host} cannot pause a guest during its migration.'
     )
 
 

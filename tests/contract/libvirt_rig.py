@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 
 import libvirt
-from lab import hosts, labs
-from lab.guests import proof
 from oslo_config import cfg
 
+from lab import hosts, labs
+from lab.guests import proof
 from livemig import concurrency, conf
 from livemig.virt import driver, job
 from livemig.virt.libvirt import driver as libvirt_driver

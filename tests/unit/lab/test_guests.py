@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable
 
 import pytest
+
 from lab.guests import busybox, images, lines, proof, watcher
 
 ID = 'ab40e3f9056960b5'
