@@ -1,11 +1,14 @@
 """What all commands share: the service, the clock and some arguments."""
 
 import argparse
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cliff import command
+from cliff import command, lister
 
-from livemig.client import lookup
+from livemig.client import cells, listing, lookup
 from livemig.client.errors import ClientError, printable
 from livemig.client.waiting import Clock, Waiter
 
@@ -107,18 +110,46 @@ def seconds(text: str) -> float:
     return number
 
 
-def table(
-    rows: list[dict[str, Any]], columns: dict[str, str]
-) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """What a Lister shows: titles, and of each row the keys behind them."""
-    return tuple(columns), [
-        tuple(row.get(key) for key in columns.values()) for row in rows
-    ]
+class Listing(Operation, lister.Lister):
+    """A command that shows a list: as much of it as fits the terminal."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--long',
+            action='store_true',
+            help='all columns, also where the terminal is too narrow',
+        )
+        return parser
+
+    def table(
+        self,
+        parsed_args: argparse.Namespace,
+        rows: list[dict[str, Any]],
+        columns: Sequence[listing.Column],
+    ) -> listing.Table:
+        """What take_action returns."""
+        return listing.table(rows, columns, self._width(parsed_args))
+
+    def _width(self, parsed_args: argparse.Namespace) -> int | None:
+        """Only for a person who has not said what to show."""
+        chosen = parsed_args.long or parsed_args.columns
+        out = self.app.stdout or sys.stdout
+        if chosen or parsed_args.formatter != 'table' or not out.isatty():
+            return None
+        return int(parsed_args.max_width) or shutil.get_terminal_size().columns
 
 
 def sheet(
-    row: dict[str, Any], fields: tuple[str, ...]
+    row: dict[str, Any],
+    fields: Sequence[str],
+    kinds: Mapping[str, type[cells.Cell]],
 ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-    """What a ShowOne shows: of the fields those that the service has told."""
+    """What a ShowOne shows: of the fields those that the service has told.
+
+    :param kinds: how fields read that are no plain words or numbers.
+    """
     told = tuple(field for field in fields if field in row)
-    return told, tuple(row[field] for field in told)
+    return told, tuple(
+        kinds.get(field, cells.Cell)(row[field]) for field in told
+    )

@@ -3,18 +3,19 @@
 import argparse
 from typing import Any
 
-from cliff import lister, show
+from cliff import show
 
-from livemig.client import base, lookup
+from livemig.client import base, cells, lookup
+from livemig.client.listing import Column, Table
 
-_ACTION_COLUMNS = {
-    'Request ID': 'request_id',
-    'Action': 'action',
-    'Start Time': 'start_time',
-    'Updated At': 'updated_at',
-    'Message': 'message',
-    'User ID': 'user_id',
-}
+_ACTION_COLUMNS = (
+    Column('Request ID', 'request_id'),
+    Column('Action', 'action'),
+    Column('Start Time', 'start_time', 1, cells.Moment),
+    Column('Updated At', 'updated_at', 4, cells.Moment),
+    Column('Message', 'message', 2),
+    Column('User ID', 'user_id', 3),
+)
 _ACTION_FIELDS = (
     'request_id',
     'action',
@@ -26,24 +27,29 @@ _ACTION_FIELDS = (
     'project_id',
     'events',
 )
-_FLAVOR_COLUMNS = {
-    'ID': 'id',
-    'Name': 'name',
-    'RAM (MiB)': 'ram',
-    'Disk (GiB)': 'disk',
-    'VCPUs': 'vcpus',
+_ACTION_KINDS = {
+    'start_time': cells.Moment,
+    'updated_at': cells.Moment,
+    'events': cells.Events,
 }
-_HOST_COLUMNS = {
-    'Host': 'host',
-    'Binary': 'binary',
-    'Status': 'status',
-    'State': 'state',
-    'Updated At': 'updated_at',
-    'Disabled Reason': 'disabled_reason',
-}
+_FLAVOR_COLUMNS = (
+    Column('ID', 'id'),
+    Column('Name', 'name'),
+    Column('RAM (MiB)', 'ram', 1),
+    Column('Disk (GiB)', 'disk', 3),
+    Column('VCPUs', 'vcpus', 2),
+)
+_HOST_COLUMNS = (
+    Column('Host', 'host'),
+    Column('Binary', 'binary'),
+    Column('Status', 'status', 2),
+    Column('State', 'state', 1),
+    Column('Updated At', 'updated_at', 3, cells.Moment),
+    Column('Disabled Reason', 'disabled_reason', 4, wraps=True),
+)
 
 
-class ListEvents(base.Operation, lister.Lister):
+class ListEvents(base.Listing):
     """List what was done to a server, newest first"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -51,12 +57,12 @@ class ListEvents(base.Operation, lister.Lister):
         base.add_server(parser)
         return parser
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Table:
         uuid = self.server_uuid(parsed_args)
         rows = self.compute.get(f'/servers/{uuid}/os-instance-actions')
-        return base.table(rows['instanceActions'], _ACTION_COLUMNS)
+        return self.table(
+            parsed_args, rows['instanceActions'], _ACTION_COLUMNS
+        )
 
 
 class ShowEvent(base.Operation, show.ShowOne):
@@ -78,24 +84,20 @@ class ShowEvent(base.Operation, show.ShowOne):
         row = self.compute.get(
             f'/servers/{uuid}/os-instance-actions/{request}'
         )['instanceAction']
-        return base.sheet(row, _ACTION_FIELDS)
+        return base.sheet(row, _ACTION_FIELDS, _ACTION_KINDS)
 
 
-class ListFlavors(base.Operation, lister.Lister):
+class ListFlavors(base.Listing):
     """List flavors"""
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Table:
         rows = self.compute.pages('/flavors/detail', 'flavors')
-        return base.table(list(rows), _FLAVOR_COLUMNS)
+        return self.table(parsed_args, list(rows), _FLAVOR_COLUMNS)
 
 
-class ListHosts(base.Operation, lister.Lister):
+class ListHosts(base.Listing):
     """List hosts, their services and whether these are up"""
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Table:
         rows = self.compute.get('/os-services')['services']
-        return base.table(rows, _HOST_COLUMNS)
+        return self.table(parsed_args, rows, _HOST_COLUMNS)

@@ -103,7 +103,8 @@ def _time(now: progress.Progress) -> str:
     return f'{text} / {duration(now.sample.timeout_s)}'
 
 
-def _end_line(now: progress.Progress) -> str:
+def outcome(now: progress.Progress) -> str:
+    """How an ended migration ended, without the reason."""
     sample = now.sample
     text = printable(sample.status)
     if sample.completed_by:
@@ -114,8 +115,13 @@ def _end_line(now: progress.Progress) -> str:
         text += f', downtime {sample.downtime_ms} ms'
     if sample.throughput_bytes_per_s is not None:
         text += f', {_mib(sample.throughput_bytes_per_s)}/s'
-    if sample.reason:
-        text += f': {printable(sample.reason)}'
+    return text
+
+
+def _end_line(now: progress.Progress) -> str:
+    text = outcome(now)
+    if now.sample.reason:
+        text += f': {printable(now.sample.reason)}'
     return text
 
 

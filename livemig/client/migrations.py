@@ -3,39 +3,40 @@
 import argparse
 from typing import Any
 
-from cliff import lister, show
+from cliff import show
 
-from livemig.client import base, lookup, watching
+from livemig.client import base, cells, lookup, watching
+from livemig.client.listing import Column, Table
 
-_SERVER_COLUMNS = {
-    'ID': 'id',
-    'Status': 'status',
-    'Source Host': 'source_compute',
-    'Destination Host': 'dest_compute',
-    'Memory Total Bytes': 'memory_total_bytes',
-    'Memory Remaining Bytes': 'memory_remaining_bytes',
-    'Disk Total Bytes': 'disk_total_bytes',
-    'Disk Remaining Bytes': 'disk_remaining_bytes',
-    'Created At': 'created_at',
-    'Updated At': 'updated_at',
-}
+_SERVER_COLUMNS = (
+    Column('ID', 'id'),
+    Column('Status', 'status'),
+    Column('Source', 'source_compute'),
+    Column('Destination', 'dest_compute'),
+    Column('Memory Total Bytes', 'memory_total_bytes', 4),
+    Column('Memory Remaining Bytes', 'memory_remaining_bytes', 1),
+    Column('Disk Total Bytes', 'disk_total_bytes', 5),
+    Column('Disk Remaining Bytes', 'disk_remaining_bytes', 2),
+    Column('Created At', 'created_at', 3, cells.Moment),
+    Column('Updated At', 'updated_at', 6, cells.Moment),
+)
 
-_COLUMNS = {
-    'ID': 'id',
-    'Server UUID': 'instance_uuid',
-    'Type': 'migration_type',
-    'Status': 'status',
-    'Source Host': 'source_compute',
-    'Destination Host': 'dest_compute',
-    'Created At': 'created_at',
-    'Updated At': 'updated_at',
-}
+_COLUMNS = (
+    Column('ID', 'id'),
+    Column('Server UUID', 'instance_uuid'),
+    Column('Type', 'migration_type', 8),
+    Column('Status', 'status'),
+    Column('Source', 'source_compute', 2),
+    Column('Destination', 'dest_compute', 1),
+    Column('Created At', 'created_at', 3, cells.Moment),
+    Column('Updated At', 'updated_at', 7, cells.Moment),
+)
 #: Besides, where spoken.
-_COLUMNS_2_202 = {
-    'Completed By': 'completed_by',
-    'Downtime (ms)': 'downtime_ms',
-    'Reason': 'reason',
-}
+_COLUMNS_2_202 = (
+    Column('Completed By', 'completed_by', 5),
+    Column('Downtime (ms)', 'downtime_ms', 6),
+    Column('Reason', 'reason', 4, wraps=True),
+)
 
 _FIELDS = (
     'id',
@@ -68,6 +69,11 @@ _FIELDS = (
     'created_at',
     'updated_at',
 )
+_KINDS = {
+    'elapsed_s': cells.Number,
+    'created_at': cells.Moment,
+    'updated_at': cells.Moment,
+}
 
 
 class _OfMigration(base.Operation):
@@ -129,7 +135,7 @@ class ForceEndMigration(base.Operation):
         self.say(f'Server {parsed_args.server} is being paused.')
 
 
-class ListServerMigrations(base.Operation, lister.Lister):
+class ListServerMigrations(base.Listing):
     """List the live migrations of a server that are in progress"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -137,13 +143,11 @@ class ListServerMigrations(base.Operation, lister.Lister):
         base.add_server(parser)
         return parser
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Table:
         self.compute.need('2.23', 'Listing the migrations of a server')
         uuid = self.server_uuid(parsed_args)
         rows = self.compute.get(f'/servers/{uuid}/migrations')['migrations']
-        return base.table(rows, _SERVER_COLUMNS)
+        return self.table(parsed_args, rows, _SERVER_COLUMNS)
 
 
 class ShowServerMigration(base.Operation, show.ShowOne):
@@ -168,10 +172,10 @@ class ShowServerMigration(base.Operation, show.ShowOne):
         row = self.compute.get(
             f'/servers/{uuid}/migrations/{parsed_args.migration}'
         )['migration']
-        return base.sheet(row, _FIELDS)
+        return base.sheet(row, _FIELDS, _KINDS)
 
 
-class ListMigrations(base.Operation, lister.Lister):
+class ListMigrations(base.Listing):
     """List migrations, ended ones too, newest first"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -195,9 +199,7 @@ class ListMigrations(base.Operation, lister.Lister):
         )
         return parser
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Table:
         if parsed_args.limit is not None:
             self.compute.need('2.59', 'Limiting the list')
         uuid = None
@@ -211,10 +213,10 @@ class ListMigrations(base.Operation, lister.Lister):
             status=parsed_args.status,
             instance_uuid=uuid,
         )
-        columns = dict(_COLUMNS)
+        columns: tuple[Column, ...] = _COLUMNS
         if self.compute.speaks('2.202'):
-            columns |= _COLUMNS_2_202
-        return base.table(list(rows), columns)
+            columns += _COLUMNS_2_202
+        return self.table(parsed_args, list(rows), columns)
 
 
 class WatchMigration(_OfMigration):

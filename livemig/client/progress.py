@@ -41,6 +41,10 @@ FALLING = 'falling'
 GROWING = 'growing'
 STEADY = 'steady'
 
+#: QEMU counts what the guest has written as a pass ends: a rate of nought
+#: before that says nothing.
+_UNCOUNTED = frozenset({STARTING, DISK_COPY, FIRST_PASS})
+
 #: How old a derived rate may be before it is no longer told, in seconds.
 RATE_AGE_S = 15.0
 
@@ -227,6 +231,8 @@ def _with_rates(after: Progress, before: Progress, fresh: bool) -> Progress:
     sample = after.sample
     throughput = sample.throughput_bytes_per_s
     dirty_rate = sample.dirty_rate_bytes_per_s
+    if not dirty_rate and after.phase in _UNCOUNTED:
+        dirty_rate = None
     estimated = []
     if throughput is None:
         throughput = _derived_throughput(before, sample, fresh)

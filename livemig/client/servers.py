@@ -3,18 +3,19 @@
 import argparse
 from typing import Any
 
-from cliff import lister, show
+from cliff import show
 
-from livemig.client import base, errors, lookup, watching
+from livemig.client import base, cells, errors, lookup, watching
 from livemig.client.compute import Compute, Json
+from livemig.client.listing import Column, Table
 
-_COLUMNS = {
-    'ID': 'id',
-    'Name': 'name',
-    'Status': 'status',
-    'Task State': 'OS-EXT-STS:task_state',
-    'Host': 'OS-EXT-SRV-ATTR:host',
-}
+_COLUMNS = (
+    Column('ID', 'id'),
+    Column('Name', 'name'),
+    Column('Status', 'status'),
+    Column('Task State', 'OS-EXT-STS:task_state', 2),
+    Column('Host', 'OS-EXT-SRV-ATTR:host', 1),
+)
 
 #: What is shown of a server, by the wire's name without its namespace.
 _FIELDS = {
@@ -34,6 +35,14 @@ _FIELDS = {
     'created': 'created',
     'updated': 'updated',
     'fault': 'fault',
+}
+_KINDS = {
+    'power_state': cells.Power,
+    'flavor': cells.Flavor,
+    'image': cells.Image,
+    'created': cells.Moment,
+    'updated': cells.Moment,
+    'fault': cells.Fault,
 }
 
 
@@ -80,7 +89,7 @@ class CreateServer(base.Operation, show.ShowOne):
         return _sheet(_server(self.compute, uuid))
 
 
-class ListServers(base.Operation, lister.Lister):
+class ListServers(base.Listing):
     """List servers"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -95,9 +104,7 @@ class ListServers(base.Operation, lister.Lister):
         )
         return parser
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Table:
         servers = self.compute.pages(
             '/servers/detail',
             'servers',
@@ -105,7 +112,7 @@ class ListServers(base.Operation, lister.Lister):
             status=parsed_args.status,
             all_tenants=parsed_args.all_projects,
         )
-        return base.table(list(servers), _COLUMNS)
+        return self.table(parsed_args, list(servers), _COLUMNS)
 
 
 class ShowServer(base.Operation, show.ShowOne):
@@ -207,7 +214,7 @@ def _sheet(server: Json) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     shown = {
         field: server[key] for field, key in _FIELDS.items() if key in server
     }
-    return base.sheet(shown, tuple(_FIELDS))
+    return base.sheet(shown, tuple(_FIELDS), _KINDS)
 
 
 def _running(compute: Compute, uuid: str) -> bool | None:

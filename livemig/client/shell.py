@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from cliff import app, command, commandmanager
+from cliff import app, command, commandmanager, help
 
 from livemig.client import connection, errors
 from livemig.client.compute import Compute
@@ -49,6 +49,8 @@ class Shell(app.App):
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
+            # `livemig migration watch --help` is about that command.
+            deferred_help=True,
         )
 
     @functools.cached_property
@@ -91,7 +93,29 @@ class Shell(app.App):
 
     def interact(self) -> None:
         """There is no prompt of our own: a bare `livemig` shows its help."""
+        self._print_help()
+
+    def print_help_if_requested(self) -> None:
+        """Of the whole; commands print their own.
+
+        :raises SystemExit: afterwards.
+        """
+        if self.options.deferred_help:
+            self._print_help()
+            raise help.HelpExit
+
+    def _print_help(self) -> None:
+        """Options, exit codes and commands."""
         self.parser.print_help(self.stdout)
+        commands = {
+            name: entry.load().__doc__ or ''
+            for name, entry in sorted(self.command_manager)
+        }
+        width = max(map(len, commands))
+        self.stdout.write('\ncommands (livemig help COMMAND tells more):\n')
+        for name, text in commands.items():
+            first = text.partition('\n')[0]
+            self.stdout.write(f'  {name:{width}}  {first}\n')
 
     def run(self, argv: list[str]) -> int:
         try:

@@ -54,7 +54,7 @@ class Migration:
         self._compute = compute
         self._clock = clock
         self._server = server
-        self._id = migration_id
+        self.id = migration_id
         self._base: tuple[float, float] | None = None
 
     def sample(self) -> progress.Sample:
@@ -67,7 +67,7 @@ class Migration:
         """
         try:
             row = self._compute.get(
-                f'/servers/{self._server}/migrations/{self._id}'
+                f'/servers/{self._server}/migrations/{self.id}'
             )['migration']
         except errors.NotFound as error:
             row = self._from_all(error)
@@ -75,7 +75,7 @@ class Migration:
 
     def _from_all(self, error: errors.NotFound) -> Json:
         for row in lookup.migrations_of(self._compute, self._server):
-            if row['id'] == self._id:
+            if row['id'] == self.id:
                 return row
         raise error
 
@@ -134,8 +134,10 @@ def follow(migration: Migration, waiter: Waiter, teller: Teller) -> None:
     finally:
         teller.close()
     if ended.sample.status != 'completed':
+        why = ended.sample.reason or 'the service gives no reason'
         raise errors.EndedOtherwise(
-            f'The migration ended otherwise: {lines.line(ended)}'
+            f'Migration {migration.id} did not complete '
+            f'({ended.sample.status}): {why}'
         )
 
 
@@ -150,9 +152,12 @@ class TerminalTeller:
         self._open = False
 
     def tell(self, now: progress.Progress) -> None:
-        self._write(lines.line(now, self._arrows))
         if now.ended:
+            # A reason follows as the error's, in full.
+            self._write(lines.outcome(now))
             self.close()
+        else:
+            self._write(lines.line(now, self._arrows))
 
     def tell_silence(self, silent_s: float) -> None:
         self._write(f'no answer from the service for {silent_s:.0f} s')

@@ -108,6 +108,14 @@ def test_no_command_shows_the_help(bare: Run) -> None:
     assert 'exit codes:' in outcome.out
 
 
+@pytest.mark.parametrize('flag', ['--help', '-h'])
+def test_help_of_a_command(bare: Run, flag: str) -> None:
+    outcome = bare('migration', 'watch', flag)
+    assert outcome.code == 0
+    assert outcome.out.startswith('usage: livemig migration watch')
+    assert 'exit codes:' not in outcome.out
+
+
 def test_help_lists_exit_codes_and_commands(bare: Run) -> None:
     outcome = bare('--help')
     assert outcome.code == 0

@@ -114,7 +114,10 @@ def test_an_end_that_is_not_completion(
     story.at(3, status=status, reason='No space left.')
     outcome = livemig('migration', 'watch', 'web')
     assert outcome.code == 5
-    assert f'{status} after 0:03: No space left.' in outcome.err
+    assert outcome.err == (
+        f'Migration 1 did not complete ({status}): No space left.\n'
+    )
+    assert f'{status} after 0:03: No space left.\n' in outcome.out
 
 
 def test_an_older_service_hides_post_copy_and_tells_no_reason(
@@ -340,6 +343,38 @@ def test_one_line_on_a_terminal_until_ctrl_c(
         for text in before.replace('\n', '').split('\r')
     )
     assert standin.asked('DELETE') == []
+
+
+def test_the_end_on_a_terminal_tells_the_reason_once(
+    standin: StandIn, address: str, tmp_path: pathlib.Path
+) -> None:
+    server = standin.server('web')
+    reason = 'Aborted on request of user admin. The guest runs on host1.'
+    standin.migration(server, 'cancelled', reason=reason)
+    words = ['migration', 'watch', 'web', '1']
+    given = {'env': environment(tmp_path, COLUMNS='40')}
+    with on_terminal(command(address, *words), **given) as (child, terminal):
+        shown = read_until(terminal, 'runs on host1.')
+        assert child.wait(30) == 5
+    assert 'migration 1  cancelled after 0:00' in shown
+    assert shown.count('Aborted') == 1
+
+
+def test_a_list_on_a_narrow_terminal(
+    standin: StandIn, address: str, tmp_path: pathlib.Path
+) -> None:
+    server = standin.server('web')
+    standin.migration(server, 'failed', reason='No space left.')
+    given = {'env': environment(tmp_path, COLUMNS='80')}
+    words = command(address, 'migration', 'list')
+    with on_terminal(words, **given) as (child, terminal):
+        shown = read_until(terminal, server)
+        assert child.wait(30) == 0
+    with on_terminal([*words, '--long'], **given) as (child, terminal):
+        whole = read_until(terminal, 'No space')
+        assert child.wait(30) == 0
+    assert 'Reason' not in shown
+    assert 'Reason' in whole
 
 
 def test_a_reader_that_goes_away(

@@ -64,6 +64,25 @@ CASES: dict[str, tuple[list[progress.Sample], list[str]]] = {
             'starting  0:03',
         ],
     ),
+    'what is dirtied is not known before a pass has ended': (
+        [
+            sample(
+                *(1, 'running', 500, 500),
+                pass_number=1,
+                dirty_rate_bytes_per_s=0,
+            ),
+            sample(
+                *(2, 'running', 900, 100),
+                pass_number=2,
+                dirty_rate_bytes_per_s=0,
+            ),
+        ],
+        [
+            'first pass 50%  500 MiB left of 1000 MiB',
+            're-copying, pass 2  100 MiB left of 1000 MiB ↓  400 MiB/s'
+            '  dirtied 0.0 MiB/s',
+        ],
+    ),
     'the first pass, seen from its start': (
         [
             sample(0, 'preparing'),
