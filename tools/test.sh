@@ -51,7 +51,7 @@ case " $parts " in
     *' integration '*) purposes="$purposes broker postgresql mariadb" ;;
 esac
 packages $purposes
-environment libvirt,postgresql,mysql,test,check
+environment libvirt,postgresql,mysql,keystone,clients,test,check
 
 export PYTHONPATH=$root/tools
 export LIVEMIG_LAB_QUIET=1

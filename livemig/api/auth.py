@@ -1,4 +1,4 @@
-"""Decides who a request comes from: HTTP basic authentication, or Keystone.
+"""Decides who a request comes from: a user of the file, or of Keystone.
 
 There is no way around it: tests put their own middleware in its place.
 """
@@ -23,7 +23,7 @@ from oslo_config import cfg
 from oslo_log import log
 
 from livemig import concurrency, context, exception
-from livemig.api import router, versions
+from livemig.api import keystone, router, versions
 from livemig.api.faults import Fault, WsgiApp
 
 LOG = log.getLogger(__name__)
@@ -252,42 +252,12 @@ class BasicAuth:
         return self._application
 
 
-class KeystoneContext:
-    """Takes over what keystonemiddleware found out."""
-
-    def __init__(self, application: WsgiApp) -> None:
-        self._application = application
-
-    @webob.dec.wsgify
-    def __call__(self, request: webob.Request) -> Any:
-        ctxt = context.RequestContext.from_environ(request.environ)
-        if not ctxt.user_id:
-            raise Fault(401, 'The token names no user.')
-        request.environ[router.CONTEXT] = ctxt
-        return self._application
-
-
-def _keystone(conf: cfg.ConfigOpts, application: WsgiApp) -> WsgiApp:
-    # Only here: it is an extra, and refuses to be built unconfigured.
-    from keystonemiddleware import auth_token
-
-    checked: WsgiApp = auth_token.AuthProtocol(
-        KeystoneContext(application), {'oslo_config_config': conf}
-    )
-
-    def choose(environ: dict[str, Any], start_response: Any) -> Any:
-        public = versions.is_public(environ)
-        return (application if public else checked)(environ, start_response)
-
-    return choose
-
-
 def configured(
     conf: cfg.ConfigOpts, clock: concurrency.Clock, application: WsgiApp
 ) -> WsgiApp:
     """The application behind what ``auth_strategy`` says.
 
-    :raises ConfigurationError: there is no such way, or no user file.
+    :raises ConfigurationError: there is no such way, or it is not configured.
     """
     strategy = conf.api.auth_strategy
     if strategy == 'http_basic':
@@ -296,7 +266,7 @@ def configured(
         )
         return BasicAuth(application, accounts)
     if strategy == 'keystone':
-        return _keystone(conf, application)
+        return keystone.checked(conf, application)
     raise exception.ConfigurationError(
         option='[api] auth_strategy',
         reason=f'{strategy!r} identifies nobody',

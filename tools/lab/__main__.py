@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         ('broker', 'a private RabbitMQ'),
         ('postgresql', 'a private PostgreSQL'),
         ('mariadb', 'a private MariaDB'),
+        ('keystone', 'a private Keystone (the first time from PyPI, 1 min)'),
     ):
         start.add_argument(
             f'--{flag}', action='store_true', help=f'add {text}'
@@ -123,7 +124,7 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 def _start(options: argparse.Namespace) -> int:
     servers = [
         kind
-        for kind in ('broker', 'postgresql', 'mariadb')
+        for kind in ('broker', 'postgresql', 'mariadb', 'keystone')
         if getattr(options, kind)
     ]
     if options.install:
@@ -159,7 +160,7 @@ def _described(facts: dict[str, Any]) -> list[str]:
         ]
     lines += [
         f'  {kind:11} {facts[kind]}'
-        for kind in ('broker', 'postgresql', 'mariadb')
+        for kind in ('broker', 'postgresql', 'mariadb', 'keystone')
         if kind in facts
     ]
     lines.append(f'Stop it with: tools/lab.sh stop {facts["name"]}')

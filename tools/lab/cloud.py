@@ -5,7 +5,6 @@ project's virtual environment (unlike the rest of the lab, which is there
 before any environment is).
 """
 
-import base64
 import configparser
 import dataclasses
 import json
@@ -21,21 +20,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import bcrypt
 import yaml
 
 from lab import kernel as kernels
 from lab.client import Handle, LabError, wait_until
 from lab.guests import busybox, images, proof
 from lab.labs import Lab
+from lab.logins import FileLogin, KeystoneLogin, Login, Options, User
 from lab.registry import cache_root
 
 #: A namespace of our own, so that an image has the same id in every cloud.
 _IMAGES = uuid.UUID('6c69766d-6967-4000-8000-000000000000')
 DEADLINE_S = 60.0
 MIB = 1024**2
-
-Options = Mapping[str, Mapping[str, object]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,14 +44,14 @@ class Answer:
     headers: Mapping[str, str]
 
 
-@dataclasses.dataclass(frozen=True)
-class User:
-    """One who may log in."""
-
-    name: str
-    password: str
-    project: str
-    roles: tuple[str, ...]
+#: Who may log in everywhere: name, project, roles.
+USERS = (
+    ('admin', 'ops', ('admin',)),
+    ('manager', 'users', ('manager',)),
+    ('member', 'users', ('member',)),
+    ('reader', 'users', ('reader',)),
+    ('other', 'others', ('member',)),
+)
 
 
 def image_id(name: str) -> str:
@@ -69,6 +66,8 @@ class Cloud:
     own over RabbitMQ; else one process has them all.
     shared: the hosts' instances lie in a directory that all of them see.
     simulated: names of simulated hosts; the lab's own are not used.
+    keystone: users log in at the lab's Keystone, whose catalogue leads to
+    this cloud (to the last one made, if there are several).
     """
 
     def __init__(
@@ -80,6 +79,7 @@ class Cloud:
         options: Options | None = None,
         host_options: Mapping[str, Options] | None = None,
         simulated: Sequence[str] = (),
+        keystone: bool = False,
     ) -> None:
         self.lab = lab
         self.simulated = tuple(simulated)
@@ -89,24 +89,40 @@ class Cloud:
         self.directory.mkdir(mode=0o755)
         self.port = lab.free_port()
         self.url = f'http://127.0.0.1:{self.port}/v2.1'
-        self.admin = User(
-            'admin', secrets.token_urlsafe(12), 'ops', ('admin',)
-        )
-        self.users = [
-            self.admin,
-            User('member', secrets.token_urlsafe(12), 'users', ('member',)),
-            User('other', secrets.token_urlsafe(12), 'others', ('member',)),
-        ]
+        self.login = self._login(keystone)
+        self.users = [self.login.add(*values) for values in USERS]
+        self.admin = self.user('admin')
         self.database = database or f'sqlite:///{self.directory}/livemig.db'
         self._shared = shared
         self.host_options = dict(host_options or {})
         self._processes: dict[str, Handle] = {}
         self._options: dict[str, dict[str, object]] = {}
         self._merge(self._defaults())
+        self._merge(self.login.options())
         self._merge(options or {})
-        self._make_users()
         self._make_catalogue()
         self.write()
+
+    # --- users ---
+
+    def _login(self, keystone: bool) -> Login:
+        if not keystone:
+            return FileLogin(self.directory / 'users', self.url)
+        # The image service is at the root.
+        images = self.url.removesuffix('v2.1')
+        return KeystoneLogin(
+            self.lab.keystone(), {'compute': self.url, 'image': images}
+        )
+
+    def user(self, name: str) -> User:
+        """One of USERS, or one that was added."""
+        return next(user for user in self.users if user.name == name)
+
+    def add_user(self, name: str, project: str, *roles: str) -> User:
+        """Let somebody else in."""
+        made = self.login.add(name, project, roles)
+        self.users.append(made)
+        return made
 
     # --- configuration ---
 
@@ -125,10 +141,7 @@ class Cloud:
                 else f'inproc://{self.directory.name}/',
             },
             'database': {'connection': self.database},
-            'api': {
-                'bind_port': self.port,
-                'http_basic_user_file': self.directory / 'users',
-            },
+            'api': {'bind_port': self.port},
             'catalogue': {'path': self.directory / 'catalogue.yaml'},
             'libvirt': {
                 'virt_type': 'qemu',
@@ -143,24 +156,6 @@ class Cloud:
     def _merge(self, options: Options) -> None:
         for group, values in options.items():
             self._options.setdefault(group, {}).update(values)
-
-    def _make_users(self) -> None:
-        lines = [
-            ':'.join(
-                (
-                    user.name,
-                    bcrypt.hashpw(
-                        user.password.encode(), bcrypt.gensalt(6)
-                    ).decode(),
-                    user.project,
-                    ','.join(user.roles),
-                )
-            )
-            for user in self.users
-        ]
-        file = self.directory / 'users'
-        file.touch(mode=0o600)
-        file.write_text('\n'.join(lines) + '\n')
 
     def _make_catalogue(self) -> None:
         guests = Guests(self.directory, not self.simulated)
@@ -318,18 +313,43 @@ class Cloud:
         version: str = '2.202',
         user: User | None = None,
         timeout_s: float = 60,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """One request. Status 0 if nobody listens."""
+        """One request. Status 0 if nobody listens.
+
+        headers: to send instead of those that identify the user.
+        """
         who = user or self.admin
-        token = base64.b64encode(f'{who.name}:{who.password}'.encode())
+        if headers is not None:
+            return self._request(
+                method, path, body, version, headers, timeout_s
+            )
+        for _ in range(2):
+            answer = self._request(
+                method, path, body, version, self.login.headers(who), timeout_s
+            )
+            # A token may have expired since.
+            if answer.status != 401 or not self.login.forget(who):
+                break
+        return answer
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        version: str,
+        headers: Mapping[str, str],
+        timeout_s: float,
+    ) -> Answer:
         request = urllib.request.Request(  # noqa: S310 - our own address
             f'{self.url}{path}',
             data=None if body is None else json.dumps(body).encode(),
             method=method,
             headers={
-                'Authorization': f'Basic {token.decode()}',
                 'Content-Type': 'application/json',
                 'OpenStack-API-Version': f'compute {version}',
+                **headers,
             },
         )
         try:
@@ -343,13 +363,7 @@ class Cloud:
 
     def environment(self, user: User | None = None) -> dict[str, str]:
         """What the command line needs to log in."""
-        who = user or self.admin
-        return {
-            'OS_AUTH_TYPE': 'http_basic',
-            'OS_ENDPOINT': self.url,
-            'OS_USERNAME': who.name,
-            'OS_PASSWORD': who.password,
-        }
+        return self.login.environment(user or self.admin)
 
     def cli(
         self, *words: str, user: User | None = None, timeout_s: float = 120

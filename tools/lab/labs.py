@@ -17,6 +17,7 @@ from lab.broker import Broker
 from lab.client import Handle, KeeperClient, LabError, words
 from lab.databases import MariaDb, PostgreSql
 from lab.hosts import LONGEST_BASE, Host, make_directory
+from lab.keystone import Keystone
 from lab.proxy import Address, BlackHole, Proxy
 from lab.registry import (
     cache_root,
@@ -170,6 +171,10 @@ class Lab:
         The database is made if it is not there.
         """
         return self.mariadb_server.create(database)
+
+    def keystone(self) -> Keystone:
+        """Start Keystone if need be; to be asked, stopped and started."""
+        return self._server(Keystone)
 
     @property
     def broker_server(self) -> Broker:

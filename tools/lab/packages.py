@@ -66,6 +66,9 @@ PACKAGES: dict[str, tuple[Package, ...]] = {
     'mariadb': (
         Package('mariadb-server', 'one of the two databases of production'),
     ),
+    'keystone': (
+        Package('python3-venv', 'Keystone itself comes from PyPI into one'),
+    ),
     'developer': (
         Package('libvirt-clients', 'virsh, to look into the hosts by hand'),
     ),

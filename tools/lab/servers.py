@@ -1,7 +1,8 @@
 """Decides how a private server of the lab is started and ended.
 
 Each listens on loopback only, on a port of the lab's, lets nobody in
-without the password that was drawn for it, and never runs as root.
+without the password that was drawn for it, and, but for Keystone, never
+runs as root.
 """
 
 import os
