@@ -27,6 +27,15 @@ class Phase(enum.StrEnum):
 EVENTS: Mapping[str, tuple[str, str]] = {
     'create': ('create', 'create'),
     'delete': ('delete', 'delete'),
+    'pause': ('pause', 'pause'),
+    'unpause': ('unpause', 'unpause'),
+    'suspend': ('suspend', 'suspend'),
+    'resume': ('resume', 'resume'),
+    'power_on': ('power_on', 'power_on'),
+    'power_off': ('power_off', 'power_off'),
+    'reboot': ('reboot', 'reboot'),
+    'rescue': ('rescue', 'rescue'),
+    'unrescue': ('unrescue', 'unrescue'),
     'live_migration_pre': ('live_migration.pre', 'live_migration_pre'),
     'live_migration_post': ('live_migration._post', 'live_migration_post'),
     'live_migration_post_dest': (

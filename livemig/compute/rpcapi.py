@@ -2,7 +2,7 @@
 
 Versions of the interface:
 
-* 1.0 base
+* 1.0 base; pause_instance to unrescue_instance (``power.OPERATIONS``)
 * 1.1 live_migration_force_complete
 * 1.2 live_migration_abort
 * 1.3 live_migration of a rescued instance
@@ -111,6 +111,29 @@ class ComputeAPI:
             issued_at=issued_now(),
         )
 
+    def operate_instance(
+        self,
+        ctxt: context.RequestContext,
+        host: str,
+        message: str,
+        instance_uuid: str,
+        **arguments: Any,
+    ) -> None:
+        """Cast: do what the instance's task_state says was asked for.
+
+        :param message: ``pause_instance`` ... ``unrescue_instance``, see
+            ``power.OPERATIONS``; ``reboot_instance`` has a
+            ``reboot_type``, SOFT or HARD.
+        """
+        self._client.cast(
+            ctxt,
+            message,
+            server=host,
+            instance_uuid=instance_uuid,
+            issued_at=issued_now(),
+            **arguments,
+        )
+
     def guest_state(
         self, ctxt: context.RequestContext, host: str, instance_uuid: str
     ) -> dict[str, Any] | None:
@@ -175,13 +198,22 @@ class ComputeAPI:
         return result
 
     def live_migration(
-        self, ctxt: context.RequestContext, host: str, migration_id: int
+        self,
+        ctxt: context.RequestContext,
+        host: str,
+        migration_id: int,
+        *,
+        rescued: bool = False,
     ) -> None:
-        """Cast to the source: the migration is placed, begin it."""
+        """Cast to the source: the migration is placed, begin it.
+
+        :param rescued: its instance is; older managers cannot do that.
+        """
         self._client.cast(
             ctxt,
             'live_migration',
             server=host,
+            version=RESCUED_VERSION if rescued else '1.0',
             migration_id=migration_id,
             issued_at=issued_now(),
         )

@@ -98,10 +98,11 @@ class Database:
         instance_uuid: str,
         values: Values,
         expected: Values | None = None,
+        action: Values | None = None,
     ) -> Row | None:
         return self._write(
             lambda conn: instances.update(
-                conn, instance_uuid, values, expected, self._now()
+                conn, instance_uuid, values, expected, self._now(), action
             )
         )
 

@@ -75,6 +75,7 @@ INSTANCES = Table(
     Column('flavor', Json),
     Column('image_ref', String(255)),
     Column('image', Json),
+    Column('rescue', Json),
     Column('metadata', Json),
     Column('locked', Boolean, nullable=False, default=False),
     Column('locked_by', String(255)),

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any, Self
 
+from oslo_utils import versionutils
 from oslo_versionedobjects import fields
 
 from livemig import context, exception
@@ -18,7 +19,8 @@ _DateTime = fields.DateTimeField
 class Instance(base.LivemigObject):
     """One instance; its ``host`` is where livemig holds it to run."""
 
-    VERSION = '1.0'
+    #: 1.1: rescue.
+    VERSION = '1.1'
 
     id: int
     uuid: str
@@ -40,6 +42,7 @@ class Instance(base.LivemigObject):
     flavor: dict[str, Any]
     image_ref: str
     image: dict[str, Any]
+    rescue: dict[str, Any] | None
     metadata: dict[str, str]
     locked: bool
     locked_by: str | None
@@ -77,6 +80,8 @@ class Instance(base.LivemigObject):
         'flavor': base.JsonField(),
         'image_ref': fields.StringField(),
         'image': base.JsonField(),
+        # Snapshot of the image it is (or is to be) rescued with.
+        'rescue': base.JsonField(nullable=True),
         'metadata': base.JsonField(),
         'locked': fields.BooleanField(),
         'locked_by': fields.StringField(nullable=True),
@@ -131,6 +136,13 @@ class Instance(base.LivemigObject):
         rows = ctxt.store.instance_list(filters, limit, marker, **kwargs)
         return [cls.from_row(ctxt, row) for row in rows]
 
+    def obj_make_compatible(
+        self, primitive: dict[str, Any], target_version: str
+    ) -> None:
+        super().obj_make_compatible(primitive, target_version)
+        if versionutils.convert_version_to_tuple(target_version) < (1, 1):
+            primitive.pop('rescue', None)
+
     def refresh(self) -> None:
         """Read it again. :raises InstanceNotFound: deleted meanwhile."""
         row = self.store.instance_get(self.uuid)
@@ -139,13 +151,18 @@ class Instance(base.LivemigObject):
         self.refresh_from(row)
 
     def swap(
-        self, values: Mapping[str, Any], expected: Mapping[str, Any]
+        self,
+        values: Mapping[str, Any],
+        expected: Mapping[str, Any],
+        action: Mapping[str, Any] | None = None,
     ) -> bool:
         """Change it if it is as expected (compare-and-swap).
 
+        :param action: recorded in the same transaction, if it is changed
+            (``objects.action.values``).
         :return: False if it was not; the object is unchanged then.
         """
-        row = self.store.instance_update(self.uuid, values, expected)
+        row = self.store.instance_update(self.uuid, values, expected, action)
         if row is None:
             return False
         self.refresh_from(row)

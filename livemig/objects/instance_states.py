@@ -27,6 +27,14 @@ class TaskState(enum.StrEnum):
     MIGRATING = 'migrating'
     PAUSING = 'pausing'
     UNPAUSING = 'unpausing'
+    SUSPENDING = 'suspending'
+    RESUMING = 'resuming'
+    POWERING_OFF = 'powering-off'
+    POWERING_ON = 'powering-on'
+    REBOOTING = 'rebooting'
+    REBOOTING_HARD = 'rebooting_hard'
+    RESCUING = 'rescuing'
+    UNRESCUING = 'unrescuing'
     DELETING = 'deleting'
 
 
@@ -44,6 +52,9 @@ class PowerState(enum.IntEnum):
 #: Who may be migrated live.
 MIGRATABLE = frozenset({VmState.ACTIVE, VmState.PAUSED})
 
+#: The same from microversion 2.200 on.
+MIGRATABLE_FROM_2_200 = MIGRATABLE | {VmState.RESCUED}
+
 #: Whose migration may be forced to complete.
 FORCEABLE = frozenset({VmState.ACTIVE, VmState.PAUSED, VmState.RESCUED})
 
@@ -59,6 +70,8 @@ _STATUS: Mapping[str, str] = {
     VmState.DELETED: 'DELETED',
 }
 _STATUS_WITH_TASK: Mapping[tuple[str, str], str] = {
+    (VmState.ACTIVE, TaskState.REBOOTING): 'REBOOT',
+    (VmState.ACTIVE, TaskState.REBOOTING_HARD): 'HARD_REBOOT',
     (VmState.ACTIVE, TaskState.MIGRATING): 'MIGRATING',
     (VmState.PAUSED, TaskState.MIGRATING): 'MIGRATING',
     # livemig's own: Nova never migrates a rescued server.

@@ -10,11 +10,16 @@ from oslo_versionedobjects import fields
 
 from livemig import context, exception
 from livemig.objects import base
+from livemig.objects.instance import Instance
 from livemig.virt import driver
 
 #: The version each compute manager registers. 1: the first one.
 #: History: 1 abort, force complete, the simulated and libvirt drivers.
-SERVICE_VERSION = 1
+#: 2 pause to unrescue; a rescued instance can be migrated live.
+SERVICE_VERSION = 2
+
+#: The first that can move a rescued instance, if its driver can.
+RESCUED_SINCE = 2
 
 COMPUTE = 'nova-compute'
 CONDUCTOR = 'nova-conductor'
@@ -79,6 +84,56 @@ class Service(base.LivemigObject):
         age_s = (now - self.last_seen_at).total_seconds()
         return abs(age_s) <= down_after_s
 
+    def why_not_rescued(self) -> str:
+        """'' if its driver and its version can move a rescued instance,
+        from here or to here; else why not."""
+        if self.version < RESCUED_SINCE:
+            return (
+                'its compute manager is too old to move a rescued instance '
+                f'(service version {self.version}, {RESCUED_SINCE} is '
+                'needed).'
+            )
+        facts = self.host_facts()
+        if facts is None or not facts.capabilities.live_migrate_rescued:
+            return 'its driver cannot move a rescued instance.'
+        return ''
+
     def host_facts(self) -> driver.HostFacts | None:
         """What the host said of itself at its last report."""
         return driver.HostFacts.from_dict(self.facts) if self.facts else None
+
+
+def rescued_refusal(
+    ctxt: context.RequestContext,
+    instance: Instance,
+    destination_host: str | None,
+) -> str | None:
+    """Why a rescued instance cannot be moved live, as far as the service
+    records tell; None: nothing speaks against it.
+
+    The source counts always, the destination if one is named; else one
+    other host must be able to take it.
+
+    :raises HostNotFound: source or destination has never reported.
+    """
+    source = Service.compute_of(ctxt, str(instance.host))
+    why = source.why_not_rescued()
+    if why:
+        return _refusal('source', [(source.host, why)])
+    if destination_host is not None:
+        named = Service.compute_of(ctxt, destination_host)
+        why = named.why_not_rescued()
+        return _refusal('destination', [(named.host, why)]) if why else None
+    found = {
+        one.host: one.why_not_rescued()
+        for one in Service.list(ctxt, {'binary': COMPUTE})
+        if one.host != source.host
+    }
+    if not found or '' in found.values():
+        return None
+    return _refusal('destination', sorted(found.items()))
+
+
+def _refusal(end: str, hosts: list[tuple[str, str]]) -> str:
+    told = ' '.join(f'{end} host {host}: {why}' for host, why in hosts)
+    return f'A rescued instance cannot be migrated live. {told}'

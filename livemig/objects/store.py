@@ -60,7 +60,10 @@ class Store(Protocol):
         instance_uuid: str,
         values: Values,
         expected: Values | None = None,
-    ) -> Row | None: ...
+        action: Values | None = None,
+    ) -> Row | None:
+        """:param action: inserted in the same transaction, if the row was
+        as expected."""
 
     def instance_destroy(self, instance_uuid: str) -> bool:
         """Mark deleted (vm_state deleted, task_state NULL); False if it

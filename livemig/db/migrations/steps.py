@@ -44,3 +44,20 @@ def drop_table(name: str) -> None:
     """With its indexes; unless it is gone."""
     if sa.inspect(op.get_bind()).has_table(name):
         op.drop_table(name)
+
+
+def add_column(table: str, column: sa.Column[Any]) -> None:
+    """Unless it is there."""
+    if column.name not in _columns(table):
+        op.add_column(table, column)
+
+
+def drop_column(table: str, name: str) -> None:
+    """Unless it is gone."""
+    if name in _columns(table):
+        op.drop_column(table, name)
+
+
+def _columns(table: str) -> set[str]:
+    found = sa.inspect(op.get_bind()).get_columns(table)
+    return {column['name'] for column in found}

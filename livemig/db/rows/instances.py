@@ -44,17 +44,24 @@ def update(
     values: Values,
     expected: Values | None,
     now: datetime.datetime,
+    action: Values | None = None,
 ) -> Row | None:
-    """Change an instance that is not deleted, if it is as expected."""
+    """Change an instance that is not deleted, if it is as expected.
+
+    :param action: begun by that change.
+    """
     where = query.matches(INSTANCES.c.uuid, instance_uuid)
     ready = query.to_store(INSTANCES, values)
-    return query.swap(
+    row = query.swap(
         conn,
         INSTANCES,
         sa.and_(where, INSTANCES.c.deleted == 0),
         {**ready, 'updated_at': now},
         expected,
     )
+    if row is not None and action is not None:
+        actions.start(conn, {**action, 'instance_uuid': instance_uuid}, now)
+    return row
 
 
 def destroy(

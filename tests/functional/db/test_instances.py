@@ -343,3 +343,19 @@ def test_the_latest_fault_of_each(db):
     )
     assert faults[0]['created_at'].tzinfo is not None
     assert db.instance_faults([]) == []
+
+
+# -- an operation begins ----------------------------------------------------
+def test_a_change_and_its_action_are_one(db, make_instance):
+    """Somebody who sees the one sees the other."""
+    make_instance(task_state=None, rescue=None)
+    action = {'action': 'rescue', 'request_id': 'req-1', 'user_id': 'u'}
+    asked = ({'task_state': 'rescuing', 'rescue': {'kernel': '/k'}},)
+    row = db.instance_update('one', *asked, {'task_state': None}, action)
+    assert row['rescue'] == {'kernel': '/k'}
+    assert db.action_get('one', 'req-1')['user_id'] == 'u'
+    again = {**action, 'request_id': 'req-2'}
+    assert (
+        db.instance_update('one', *asked, {'task_state': None}, again) is None
+    )
+    assert db.action_get('one', 'req-2') is None

@@ -9,6 +9,17 @@ STATUS = {
     ('active', None): 'ACTIVE',
     ('active', 'migrating'): 'MIGRATING',
     ('active', 'pausing'): 'ACTIVE',
+    ('active', 'rebooting'): 'REBOOT',
+    ('active', 'rebooting_hard'): 'HARD_REBOOT',
+    ('active', 'suspending'): 'ACTIVE',
+    ('active', 'powering-off'): 'ACTIVE',
+    ('active', 'rescuing'): 'ACTIVE',
+    ('stopped', 'powering-on'): 'SHUTOFF',
+    ('stopped', 'rebooting_hard'): 'SHUTOFF',
+    ('suspended', 'resuming'): 'SUSPENDED',
+    ('paused', 'rebooting_hard'): 'PAUSED',
+    ('rescued', 'unrescuing'): 'RESCUE',
+    ('error', 'rebooting_hard'): 'ERROR',
     ('active', 'deleting'): 'ACTIVE',
     ('building', None): 'BUILD',
     ('building', 'scheduling'): 'BUILD',
@@ -46,6 +57,8 @@ def test_status(states_, status):
         # A default entry leaves the task state open, as Nova's filter does.
         ('ACTIVE', {('active', None)}),
         ('active', {('active', None)}),
+        ('REBOOT', {('active', 'rebooting')}),
+        ('hard_reboot', {('active', 'rebooting_hard')}),
         ('BUILD', {('building', None)}),
         ('PAUSED', {('paused', None)}),
         ('SUSPENDED', {('suspended', None)}),
@@ -90,11 +103,30 @@ def test_the_words_and_numbers_are_novas():
         'CRASHED': 6,
         'SUSPENDED': 7,
     }
-    assert states.TaskState.MIGRATING == 'migrating'
-    assert states.TaskState.DELETING == 'deleting'
+    assert {str(s) for s in states.TaskState} == {
+        'scheduling',
+        'spawning',
+        'migrating',
+        'pausing',
+        'unpausing',
+        'suspending',
+        'resuming',
+        'powering-off',
+        'powering-on',
+        'rebooting',
+        'rebooting_hard',
+        'rescuing',
+        'unrescuing',
+        'deleting',
+    }
 
 
 def test_who_may_migrate_and_be_forced():
     assert set(states.MIGRATABLE) == {'active', 'paused'}
+    assert set(states.MIGRATABLE_FROM_2_200) == {
+        'active',
+        'paused',
+        'rescued',
+    }
     # Nova: active alone.
     assert set(states.FORCEABLE) == {'active', 'paused', 'rescued'}

@@ -12,7 +12,7 @@ NOW = datetime.datetime(2026, 5, 1, 12, 0, 0, 123456, datetime.UTC)
 #: A field was added, removed or retyped: raise VERSION of the object, teach
 #: it obj_make_compatible for the older ones, and only then this hash.
 HASHES = {
-    'Instance': '1.0-2de88755e3eaabc291db6f0ae4344d19',
+    'Instance': '1.1-295a48a35c62b50c781f8fdbd1a59423',
     'Migration': '1.0-0ca4f739ae8c4b6f9cd809b4f5a60e8e',
     'Service': '1.0-5fd6afb9da005044d65c95245863ae15',
 }
