@@ -15,6 +15,7 @@ from oslo_log import log
 from livemig import concurrency, context, exception
 from livemig.compute import (
     convergence,
+    ending,
     figures,
     monitor,
     outcome,
@@ -25,14 +26,15 @@ from livemig.compute import (
     texts,
 )
 from livemig.compute.convergence import Cause, Do, Request, Seen
+from livemig.compute.ending import Ending, Way
 from livemig.compute.journal import AWAY
 from livemig.compute.monitor import Stopped
 from livemig.compute.outcome import Outcome
-from livemig.compute.patience import RETRY_S, Patience
+from livemig.compute.patience import Patience
+from livemig.compute.record import Record
 from livemig.compute.rpcapi import ComputeAPI
 from livemig.notifications import Notifier, Phase
-from livemig.objects import base, migration_states
-from livemig.objects.instance import Instance
+from livemig.objects import base
 from livemig.objects.instance_states import PowerState, TaskState, VmState
 from livemig.objects.migration import Migration
 from livemig.objects.migration_states import Event, Status
@@ -44,17 +46,6 @@ LOG = log.getLogger(__name__)
 #: A roll-back waits this long for the destination's manager, s; what it
 #: left there is removed when that manager is back.
 ROLL_BACK_PATIENCE_S = 120.0
-#: Looks in a row, a tick apart, before an outcome is believed; else one.
-_LOOKS = {Outcome.AT_SOURCE: 2, Outcome.LOST: 5, Outcome.TWICE: 5}
-_ENDS = frozenset(
-    {
-        Outcome.MOVED,
-        Outcome.AT_SOURCE,
-        Outcome.LOST,
-        Outcome.TWICE,
-        Outcome.SHUT_OFF_AT_SOURCE,
-    }
-)
 
 POWER_STATES = {
     jobs.Power.RUNNING: PowerState.RUNNING,
@@ -92,7 +83,6 @@ class Runner:
             tools.clock, tools.stop, f'Migration {migration.id}'
         )
         self._ctxt = ctxt
-        self._migration = migration
         self._seen = Seen()
         self._policy = convergence.Policy()
         self._start_error = ''
@@ -102,6 +92,9 @@ class Runner:
             migration.id,
             migration.instance_uuid,
             tools.notifier,
+        )
+        self._record = Record(
+            ctxt, migration, self._story.journal, self._patience
         )
 
     # -- what others may ask ------------------------------------------------
@@ -125,10 +118,10 @@ class Runner:
         try:
             self._story.begin()
             self._requests_of_record()
-            while Status(self._migration.status) in self._STEPS:
-                self._STEPS[Status(self._migration.status)](self)
+            while self._record.status in self._STEPS:
+                self._STEPS[self._record.status](self)
             self._story.end(self._migration)
-            self._patience.ask(self._written)
+            self._record.written()
         except Stopped:
             LOG.info(
                 'Migration %(id)s goes on in the hypervisor while this '
@@ -141,9 +134,9 @@ class Runner:
     # -- steps, one a status ------------------------------------------------
     def _queued(self) -> None:
         if self._wants_abort():
-            self._fire_back(Event.ABORT, 'Aborted before it began.')
+            self._record.end(Event.ABORT, 'Aborted before it began.')
         else:
-            self._fire(Event.PREPARE)
+            self._record.fire(Event.PREPARE)
 
     def _prepare(self) -> None:
         """Prepare the destination and begin the transfer.
@@ -176,7 +169,7 @@ class Runner:
 
     def _start(self) -> None:
         self._policy = self._build_policy()
-        self._fire(
+        self._record.fire(
             Event.START,
             {
                 'started_at': base.utcnow(),
@@ -209,8 +202,8 @@ class Runner:
             seen=self._already_seen(),
         )
         self._seen = watcher.run()
-        self._patience.ask(self._written)
-        self._reread()
+        self._record.written()
+        self._record.reread()
         self._settle()
 
     def _already_seen(self) -> Seen:
@@ -239,14 +232,14 @@ class Runner:
                 lambda: self._driver.finish_source(self._plan)
             )
         except exception.LivemigError as exc:
-            self._fire_back(
+            self._record.end(
                 Event.FAIL,
                 f'The guest runs on {self._destination}, but the work after '
                 f'its move failed: {exc.message}',
             )
             return
         self._story.tell('live_migration_post', Phase.END)
-        self._fire(
+        self._record.fire(
             Event.FINISH,
             figures.final(answer['job'], self._migration),
             {
@@ -272,45 +265,47 @@ class Runner:
 
     # -- how it ended -------------------------------------------------------
     def _settle(self) -> None:
-        """Nothing is under way: ask both hypervisors until they tell.
-
-        What they say together counts when they said it often enough in a
-        row: they are not read at the same instant, and a job that a killed
-        manager began shows only a moment later.
-        """
+        """Nothing is under way: ask both hypervisors until they tell."""
         before, times = None, 0
         while True:
             found = self._look()
             times = times + 1 if found is before else 1
             before = found
-            if times >= _LOOKS.get(found, 1) and self._ends(found):
+            end = ending.ending(
+                found, times, self._record.status, aborted=self._is_aborted()
+            )
+            if end is not None:
+                self._end(end, found)
                 return
-            if found not in _ENDS and self._goes_on(found):
+            if found not in ending.ENDS and self._goes_on(found):
                 return
             self._patience.wait(
                 self._tools.conf.libvirt.live_migration_monitor_interval
             )
 
-    def _ends(self, found: Outcome) -> bool:
-        """Act on what was found; False if it is no end."""
-        if found is Outcome.MOVED:
+    def _is_aborted(self) -> bool:
+        asked = (
+            self._seen.abort is not None
+            or self._migration.abort_requested_at is not None
+        )
+        return asked and not self._seen.abort_refused
+
+    def _end(self, end: Ending, found: Outcome) -> None:
+        if end.way is Way.FORTH:
             self._moved()
-        elif found is Outcome.AT_SOURCE:
-            self._stayed()
-        elif found in (Outcome.LOST, Outcome.TWICE):
+        elif end.event is None:
             self._lose(found)
         elif found is Outcome.SHUT_OFF_AT_SOURCE:
             self._roll_back(
-                Event.FAIL,
-                'The guest shut down while it was being migrated.',
+                end.event,
+                texts.SHUT_DOWN,
                 {
                     'vm_state': str(VmState.STOPPED),
                     'power_state': int(PowerState.SHUTDOWN),
                 },
             )
         else:
-            return False
-        return True
+            self._roll_back(end.event, self._why(end.event))
 
     def _look(self) -> Outcome:
         here = self._guest_here()
@@ -333,11 +328,7 @@ class Runner:
     def _goes_on(self, found: Outcome) -> bool:
         """It is not over. True if there is a job to watch again."""
         if found is Outcome.POST_COPY_BROKEN:
-            self._note_reason(
-                "Post-copy is broken: part of the guest's memory is still "
-                f'at {self._tools.host}. Nothing is touched; do not stop '
-                'either host.'
-            )
+            self._record.note_reason(texts.post_copy_broken(self._migration))
         elif found is Outcome.POST_COPY and not self._seen.post_copy_seen:
             self._seen = dataclasses.replace(
                 self._seen, post_copy_started=True, post_copy_seen=True
@@ -353,7 +344,7 @@ class Runner:
         job = self._patience.hypervisor(
             lambda: self._driver.completed_job(self.instance_uuid)
         )
-        self._fire(
+        self._record.fire(
             Event.MEMORY_COPIED,
             figures.moved(job or self._story.last_job, self._seen),
             {
@@ -362,32 +353,22 @@ class Runner:
             },
         )
 
-    def _stayed(self) -> None:
-        seen = self._seen
-        asked = (
-            seen.abort is not None
-            or self._migration.abort_requested_at is not None
-        )
-        if Status(self._migration.status) is Status.POST_COPY:
-            self._lose(Outcome.AT_SOURCE)
-        elif asked and not seen.abort_refused:
-            self._roll_back(Event.ABORT, self._abort_reason())
-        else:
-            error = (
-                self._driver.transfer_error(self.instance_uuid)
-                or self._start_error
-                or 'the transfer ended without an error of the hypervisor'
+    def _why(self, event: Event) -> str:
+        """Why the guest stays at the source."""
+        if event is Event.ABORT:
+            return texts.aborted(
+                self._seen.abort.cause if self._seen.abort else Cause.OPERATOR,
+                self._migration,
+                self._policy,
+                self._story.last_job,
+                self._story.elapsed_s,
             )
-            self._roll_back(Event.FAIL, texts.failed(error, self._migration))
-
-    def _abort_reason(self) -> str:
-        return texts.aborted(
-            self._seen.abort.cause if self._seen.abort else Cause.OPERATOR,
-            self._migration,
-            self._policy,
-            self._story.last_job,
-            self._story.elapsed_s,
+        error = (
+            self._driver.transfer_error(self.instance_uuid)
+            or self._start_error
+            or 'the transfer ended without an error of the hypervisor'
         )
+        return texts.failed(error, self._migration)
 
     def _lose(self, found: Outcome) -> None:
         """It cannot be told where the guest runs, or it is gone."""
@@ -400,7 +381,7 @@ class Runner:
                 'text': text,
             },
         )
-        self._fire(
+        self._record.fire(
             Event.LOSE,
             {'reason': text},
             {'task_state': None, 'vm_state': str(VmState.ERROR)},
@@ -438,7 +419,7 @@ class Runner:
             else int(PowerState.NOSTATE)
         } | (instance_values or {})
         self._story.tell('live_migration_rollback', Phase.END)
-        self._fire_back(event, reason, values)
+        self._record.end(event, reason, values)
 
     def _undo_destination(self) -> None:
         self._tools.compute_api.rollback_live_migration_at_destination(
@@ -456,43 +437,11 @@ class Runner:
             or self._migration.force_requested_at is not None,
         )
 
-    def _fire_back(
-        self,
-        event: Event,
-        reason: str,
-        instance_values: dict[str, Any] | None = None,
-    ) -> None:
-        self._fire(
-            event,
-            {'reason': reason},
-            {'task_state': None, 'progress': 0} | (instance_values or {}),
-            {'task_state': str(TaskState.MIGRATING)},
-        )
-
-    # -- reaching out, patiently --------------------------------------------
-    def _fire(self, event: Event, *args: Any) -> None:
-        """Fire, waiting for the record's keeper as long as it takes."""
-
-        def fire() -> None:
-            try:
-                self._migration.fire(event, *args)
-            except exception.StateConflict:
-                # A reply was lost after the swap: it has happened.
-                wanted = migration_states.accepts(event)
-                if Status(self._migration.status) in wanted:
-                    raise
-
-        self._patience.ask(self._written)
-        self._patience.ask(fire)
-
-    def _written(self) -> None:
-        """The journal's changes are on the record."""
-        if not self._story.journal.drained(RETRY_S):
-            raise exception.ReplyTimeout(
-                host='the conductor', method='journal', limit_s=RETRY_S
-            )
-
     # -- what is known ------------------------------------------------------
+    @property
+    def _migration(self) -> Migration:
+        return self._record.migration
+
     @property
     def _plan(self) -> virt.TransferPlan:
         return virt.TransferPlan.from_dict(self._migration.plan or {})
@@ -502,7 +451,7 @@ class Runner:
         return self._migration.dest_compute or ''
 
     def _build_policy(self) -> convergence.Policy:
-        instance = self._patience.ask(self._instance)
+        instance = self._record.instance()
         return policy.build(
             self._tools.conf,
             self._plan,
@@ -521,34 +470,17 @@ class Runner:
         )
         return jobs.GuestState.from_dict(answer) if answer else None
 
-    def _reread(self) -> None:
-        self._patience.ask(self._migration.refresh)
-
-    def _note_reason(self, reason: str) -> None:
-        if self._migration.reason != reason:
-            LOG.error('Migration %s: %s', self.migration_id, reason)
-            self._patience.ask(
-                lambda: self._migration.save_values(reason=reason)
-            )
-
     def _requests_of_record(self) -> None:
         """What was asked before this runner was there."""
         for do, request in requests.of(self._migration):
             self.request(do, request)
-        if self._instance_is_deleted():
+        if self._record.instance_is_deleted():
             self.request(Do.ABORT, requests.deletion_of(self.instance_uuid))
 
     def _wants_abort(self) -> bool:
-        self._reread()
+        self._record.reread()
         self._requests_of_record()
         return (
             self._migration.abort_requested_at is not None
-            or self._instance_is_deleted()
+            or self._record.instance_is_deleted()
         )
-
-    def _instance_is_deleted(self) -> bool:
-        instance = self._patience.ask(self._instance)
-        return bool(instance.task_state == TaskState.DELETING)
-
-    def _instance(self) -> Instance:
-        return Instance.get(self._ctxt, self.instance_uuid, deleted=True)

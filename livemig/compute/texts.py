@@ -11,6 +11,8 @@ from livemig.virt.job import JobStats
 
 MIB = 1024**2
 
+SHUT_DOWN = 'The guest shut down while it was being migrated.'
+
 
 def aborted(
     cause: Cause,
