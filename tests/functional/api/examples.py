@@ -10,12 +10,20 @@ from tests.functional.api.world import IMAGE, MIGRATIONS, SERVERS
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """:ivar path: with ``{server_id}`` in the place of the server's id."""
+    """
+    :ivar path: with ``{server_id}`` in the place of the server's id.
+    :ivar version: one that has it.
+    :ivar free: which keys the innermost object has is up to the client.
+    :ivar root: what the path is below.
+    """
 
     method: str
     path: str
     body: Any = None
     server: str = 'active'
+    version: str = '2.202'
+    free: bool = False
+    root: str = '/v2.1'
 
     def at(self, server_id: str) -> str:
         return self.path.replace('{server_id}', server_id)

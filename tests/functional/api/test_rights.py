@@ -70,7 +70,9 @@ def may(world: World, name: str, persona: str) -> bool:
     answer = world.ask(
         example.method,
         example.url,
+        version=example.version,
         body=example.body,
+        root=example.root,
         roles=PERSONAS[persona],
     )
     assert answer.status_int in (200, 202, 204, 400, 403, 404, 409)

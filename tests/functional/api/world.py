@@ -406,9 +406,10 @@ class World:
         roles: tuple[str, ...] = ADMIN,
         project: str = OWN,
         headers: Mapping[str, str] | None = None,
+        root: str = '/v2.1',
     ) -> webob.Response:
         """One request; the answer's form is checked on the way."""
-        request = webob.Request.blank(f'/v2.1{path}', method=method)
+        request = webob.Request.blank(f'{root}{path}', method=method)
         if version is not None:
             request.headers['OpenStack-API-Version'] = f'compute {version}'
         request.headers['X-Test-Roles'] = ','.join(roles)
