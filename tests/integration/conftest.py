@@ -3,6 +3,7 @@ leave both hosts as it found them."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from lab import Lab
 from lab.client import wait_until
-from lab.cloud import Cloud
+from lab.cloud import Cloud, Options
 from lab.guests import proof
 
 #: A slow link, so that a busy guest does not converge; everything that
@@ -64,22 +65,32 @@ def full_cloud(lab: Lab) -> Iterator[Cloud]:
 def cloud(full_cloud: Cloud, request) -> Iterator[Cloud]:
     """The cloud; afterwards its servers are deleted, and both hosts must
     be as before."""
-    before = Traces.of(full_cloud)
-    yield full_cloud
+    with unchanged(full_cloud, request, OPTIONS):
+        yield full_cloud
+
+
+@contextlib.contextmanager
+def unchanged(
+    made: Cloud, request: pytest.FixtureRequest, options: Options
+) -> Iterator[None]:
+    """Afterwards the options are these again, no server is left, and both
+    hosts are as before."""
+    before = Traces.of(made)
+    yield
     failed = getattr(request.node, 'failed', False)
-    full_cloud.set_options(OPTIONS)
-    clean(full_cloud)
+    made.set_options(options)
+    clean(made)
     try:
         wait_until(
-            lambda: Traces.of(full_cloud) == before,
+            lambda: Traces.of(made) == before,
             'both hosts are as before',
             30,
         )
     except Exception:
         if not failed:
-            assert Traces.of(full_cloud) == before
+            assert Traces.of(made) == before
     if failed:
-        for name, process in full_cloud._processes.items():
+        for name, process in made._processes.items():
             print(f'--- {name}\n{process.tail(60)}')
 
 
