@@ -150,7 +150,21 @@ class ConductorManager:
     def _cannot(
         self, migration: Migration, error: exception.LivemigError
     ) -> None:
-        """No hypervisor was touched: the instance is as it was."""
+        """No hypervisor was touched: the instance is as it was.
+
+        Unless the checks took so long that another conductor has placed
+        it meanwhile: then it is the source's, whatever went wrong here.
+        """
+        if migration.status != Status.ACCEPTED:
+            LOG.info(
+                'Migration %(id)s is %(status)s by now and goes on: %(exc)s',
+                {
+                    'id': migration.id,
+                    'status': migration.status,
+                    'exc': error.message,
+                },
+            )
+            return
         try:
             migration.fire(
                 Event.FAIL,
