@@ -158,11 +158,16 @@ class ComputeManager:
         self._instances.carry_on(ctxt, self.registry)
 
     def tidy_up(self) -> None:
-        """Remove what ended migrations left here while nobody answered."""
+        """Remove what migrations that were rolled back left here while
+        nobody answered.
+
+        Never what one left that ended in error: the guest may be here, and
+        what was made for it are its only disks.
+        """
         for guest_id, migration_id in self._driver.prepared():
             row = self._store.migration_get(migration_id)
-            if row is None or Status(row['status']) not in (
-                migration_states.FINAL - {Status.COMPLETED}
+            if row is None or (
+                row['status'] not in migration_states.ROLLED_BACK
             ):
                 continue
             if self._another_is_coming(guest_id, migration_id):

@@ -93,6 +93,9 @@ UNFINISHED = frozenset(TRANSITIONS) - FINAL
 #: In the hands of the source's compute manager.
 ON_SOURCE = UNFINISHED - {S.ACCEPTED}
 
+#: Ended with the guest at the source, and nothing of it elsewhere.
+ROLLED_BACK = frozenset({S.CANCELLED, S.FAILED})
+
 #: What ``GET /servers/{id}/migrations`` lists, before 2.202.
 IN_PROGRESS = frozenset({S.QUEUED, S.PREPARING, S.RUNNING, S.POST_MIGRATING})
 

@@ -1,5 +1,6 @@
 """Races, losses and deaths found by reading: one test each."""
 
+from livemig import exception
 from livemig.compute.rpcapi import ComputeAPI
 from livemig.conductor.manager import ConductorManager
 from livemig.objects.migration_states import Status
@@ -56,3 +57,49 @@ def test_a_conductor_that_is_too_slow_fails_nobody_elses_migration(deploy):
     deployment.force(migration)
     go_on(deployment)
     moved(deployment, instance, migration)
+
+
+DISK = {'device': 'vda', 'format': 'qcow2', 'size_bytes': 64 * 1024**2}
+
+
+def disks_on(deployment, host, instance):
+    storage = deployment.world.hosts[host].storage
+    return sorted(storage.directories.get(instance.uuid, ()))
+
+
+def test_what_an_error_left_at_the_destination_is_not_tidied_up(deployment):
+    """The guest has moved: those disks are its only ones."""
+    instance = deployment.boot(disks=[DISK])
+    there = deployment.managers['host2']
+
+    def fails(guest_id, migration_id):
+        raise exception.HypervisorError(host='host2', reason='no space left')
+
+    there._driver.finish_destination = fails
+    migration = deployment.migrate(instance)
+    deployment.settled(instance, migration)
+    assert migration.status == Status.ERROR
+    assert instance.host == 'host2'
+    deployment.world.shut_down_guest(instance.uuid)
+    there.run_periodic_tasks()
+    assert disks_on(deployment, 'host2', instance) == ['vda']
+    instance.refresh()
+    assert instance.vm_state == 'stopped'
+
+
+def test_what_a_roll_back_left_at_the_destination_is_tidied_up(deployment):
+    instance = deployment.boot(disks=[DISK])
+    deployment.world.fail('transfer-breaks', 'host1', after_s=0.1)
+    there = deployment.managers['host2']
+
+    def fails(guest_id, migration_id):
+        raise exception.HypervisorError(host='host2', reason='busy')
+
+    there._driver.undo_destination = fails
+    migration = deployment.migrate(instance)
+    deployment.settled(instance, migration)
+    assert migration.status == Status.FAILED
+    assert disks_on(deployment, 'host2', instance) == ['vda']
+    del there._driver.undo_destination
+    there.run_periodic_tasks()
+    assert disks_on(deployment, 'host2', instance) == []
