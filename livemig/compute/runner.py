@@ -364,8 +364,8 @@ class Runner:
                 self._story.elapsed_s,
             )
         error = (
-            self._driver.transfer_error(self.instance_uuid)
-            or self._start_error
+            self._start_error
+            or self._driver.transfer_error(self.instance_uuid)
             or 'the transfer ended without an error of the hypervisor'
         )
         return texts.failed(error, self._migration)
@@ -411,7 +411,8 @@ class Runner:
                 f' The manager of {self._destination} does not answer: what '
                 'was prepared there is removed when it is back.'
             )
-        except exception.HypervisorError as exc:
+        except exception.LivemigError as exc:
+            # Whatever is wrong there, the guest is here and goes on.
             reason += f' {self._destination}: {exc.message}'
         values = {
             'power_state': int(POWER_STATES[state.power])

@@ -103,3 +103,36 @@ def test_what_a_roll_back_left_at_the_destination_is_tidied_up(deployment):
     del there._driver.undo_destination
     there.run_periodic_tasks()
     assert disks_on(deployment, 'host2', instance) == []
+
+
+def test_a_roll_back_ends_whatever_is_wrong_at_the_destination(deployment):
+    instance = deployment.boot()
+    deployment.world.fail('transfer-breaks', 'host1', after_s=0.1)
+
+    def fails(guest_id, migration_id):
+        raise RuntimeError('our bug')
+
+    deployment.managers['host2']._driver.undo_destination = fails
+    migration = deployment.migrate(instance)
+    deployment.settled(instance, migration)
+    assert migration.status == Status.FAILED
+    assert 'our bug' in migration.reason
+    assert (instance.host, instance.task_state) == ('host1', None)
+
+
+def test_the_reason_is_why_this_transfer_did_not_begin(deployment):
+    """Not what the hypervisor said of the one before."""
+    instance = deployment.boot()
+    deployment.world.fail('transfer-breaks', 'host1', after_s=0.1, times=1)
+    first = deployment.migrate(instance)
+    deployment.settled(instance, first)
+    assert first.status == Status.FAILED
+
+    def refuses(plan, options):
+        raise exception.HypervisorError(host='host1', reason='no memory')
+
+    deployment.managers['host1']._driver.start = refuses
+    second = deployment.migrate(instance)
+    deployment.settled(instance, second)
+    assert second.status == Status.FAILED
+    assert 'no memory' in second.reason
