@@ -77,12 +77,29 @@ def list_rules() -> list[policy.RuleDefault]:
 
 def get_enforcer() -> policy.Enforcer:
     """An enforcer of the configured files, for oslopolicy-policy-generator
-    and its kind; they have read the configuration into the global CONF."""
+    and its kind.
+
+    They have read their command line into the global CONF, --config-file
+    and --config-dir too; without these livemig's own files count.
+    """
     conf = cfg.CONF
-    conf([], project='livemig', default_config_files=_config_files())
+    conf(
+        [],
+        project='livemig',
+        default_config_files=_named(conf, 'config_file') or _config_files(),
+        default_config_dirs=_named(conf, 'config_dir'),
+    )
     enforcer = policy.Enforcer(conf)
     enforcer.register_defaults(list_rules())
     return enforcer
+
+
+def _named(conf: cfg.ConfigOpts, option: str) -> list[str] | None:
+    """What the command line named; None: nothing, or there was none."""
+    try:
+        return list(conf[option] or ()) or None
+    except cfg.NoSuchOptError:
+        return None
 
 
 def _operations() -> Any:

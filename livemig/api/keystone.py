@@ -7,6 +7,7 @@ from typing import Any
 import webob
 import webob.dec
 from keystoneauth1 import exceptions as keystone_exceptions
+from keystoneauth1 import loading
 from oslo_config import cfg
 
 from livemig import context, exception
@@ -79,6 +80,9 @@ def checked(conf: cfg.ConfigOpts, application: WsgiApp) -> WsgiApp:
             reason=f'"keystone" needs the package keystonemiddleware: {error}',
         ) from error
     try:
+        # keystonemiddleware looks into the section that auth_section names,
+        # but expects others to have registered it.
+        loading.register_auth_conf_options(conf, GROUP)
         inner: WsgiApp = auth_token.AuthProtocol(
             KeystoneContext(application), {'oslo_config_config': conf}
         )
