@@ -12,9 +12,10 @@ from livemig import context, exception
 from livemig.compute import rpcapi
 from livemig.notifications import Notifier, Phase
 from livemig.objects import action as actions
-from livemig.objects import base
+from livemig.objects import base, migration_states
 from livemig.objects.instance import Instance
 from livemig.objects.instance_states import PowerState, TaskState, VmState
+from livemig.objects.migration import Migration
 from livemig.virt import driver as virt
 from livemig.virt import job as jobs
 
@@ -176,6 +177,15 @@ class Instances:
                 self._compute_api.terminate_instance(
                     ctxt, instance.host, instance_uuid
                 )
+            return
+        if Migration.get_by_instance_and_status(
+            ctxt, instance.uuid, migration_states.ON_SOURCE
+        ):
+            # Its runner, at the source, ends first: there is something to
+            # be removed at both hosts.
+            LOG.info(
+                'Instance %s is deleted after its migration.', instance.uuid
+            )
             return
         notify = self._notify(ctxt, instance, 'delete')
         with Recorded(

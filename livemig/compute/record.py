@@ -57,7 +57,11 @@ class Record:
         )
 
     def instance_is_deleted(self) -> bool:
-        return bool(self.instance().task_state == TaskState.DELETING)
+        """It is to be deleted, or has been already."""
+        instance = self.instance()
+        return bool(
+            instance.deleted or instance.task_state == TaskState.DELETING
+        )
 
     # -- write --------------------------------------------------------------
     def written(self) -> None:

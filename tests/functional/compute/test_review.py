@@ -3,12 +3,14 @@
 from livemig import exception
 from livemig.compute.rpcapi import ComputeAPI
 from livemig.conductor.manager import ConductorManager
+from livemig.objects.instance import Instance
 from livemig.objects.migration_states import Status
 from tests.functional.compute.test_faults import (
     BUSY,
     SLOW,
     go_on,
     moved,
+    plan,
 )
 
 
@@ -136,3 +138,51 @@ def test_the_reason_is_why_this_transfer_did_not_begin(deployment):
     deployment.settled(instance, second)
     assert second.status == Status.FAILED
     assert 'no memory' in second.reason
+
+
+def delete(deployment, instance):
+    """What DELETE of a server does."""
+    instance.refresh()
+    assert instance.swap({'task_state': 'deleting'}, {})
+    api = deployment.conductor._compute_api
+    api.terminate_instance(deployment.context(), instance.host, instance.uuid)
+
+
+def gone(deployment, instance):
+    deployment.until(
+        lambda: (
+            Instance.get(deployment.ctxt, instance.uuid, deleted=True).deleted
+        )
+    )
+    assert deployment.world.living(instance.uuid) == ()
+    assert deployment.world.leftovers(instance.uuid) == []
+
+
+def test_a_server_deleted_when_it_has_just_moved_is_gone_on_both(deployment):
+    """The record names the destination, the source is not tidy yet."""
+    instance = deployment.boot(disks=[DISK])
+    driver = deployment.managers['host2']._driver
+    finish = driver.finish_destination
+
+    def delete_first(guest_id, migration_id):
+        delete(deployment, instance)
+        finish(guest_id, migration_id)
+
+    driver.finish_destination = delete_first
+    migration = deployment.migrate(instance)
+    deployment.settled(migration)
+    assert migration.status == Status.COMPLETED
+    gone(deployment, instance)
+
+
+def test_a_server_deleted_before_its_migration_began_is_not_lost(deployment):
+    instance = deployment.boot()
+    migration = deployment.begin(instance)
+    plan(deployment, migration)
+    delete(deployment, instance)
+    gone(deployment, instance)
+    deployment.conductor._compute_api.live_migration(
+        deployment.context(), 'host1', migration.id
+    )
+    deployment.settled(migration)
+    assert migration.status == Status.CANCELLED
