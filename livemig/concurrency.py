@@ -45,6 +45,8 @@ EVENTLET = 'eventlet'
 _EXPECTED_WARNINGS = (
     r'\s*Eventlet is deprecated',
     'eventletutils module is deprecated',
+    'Eventlet usages are deprecated',
+    "Using class 'Green",
     r"The 'oslo_service\.eventlet_backdoor' module",
 )
 
