@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from oslo_log import log
 
-from livemig import context, exception
+from livemig import concurrency, context, exception
 from livemig.compute import rpcapi
+from livemig.compute.journal import AWAY
 from livemig.notifications import Notifier, Phase
 from livemig.objects import action as actions
 from livemig.objects import base, migration_states
@@ -86,6 +88,28 @@ class Instances:
         self._driver = driver
         self._notifier = notifier
         self._compute_api = compute_api
+        self._lock = concurrency.Lock()
+        self._busy: set[str] = set()
+
+    @contextlib.contextmanager
+    def _alone(self, instance_uuid: str) -> Iterator[bool]:
+        """Only one thread at a time makes or destroys a guest.
+
+        A message and the periodic look at the records may find the same
+        work; a disk made twice would be taken from a guest that runs.
+
+        :returns: False if another one is at it: whatever is still to be
+            done then is found on the record.
+        """
+        with self._lock:
+            alone = instance_uuid not in self._busy
+            self._busy.add(instance_uuid)
+        try:
+            yield alone
+        finally:
+            if alone:
+                with self._lock:
+                    self._busy.discard(instance_uuid)
 
     def carry_on(
         self, ctxt: context.RequestContext, registry: Registry
@@ -111,6 +135,11 @@ class Instances:
     # -- make ---------------------------------------------------------------
     def build(self, ctxt: context.RequestContext, instance_uuid: str) -> None:
         """Make the guest; repeating is harmless."""
+        with self._alone(instance_uuid) as alone:
+            if alone:
+                self._build(ctxt, instance_uuid)
+
+    def _build(self, ctxt: context.RequestContext, instance_uuid: str) -> None:
         try:
             instance = Instance.get(ctxt, instance_uuid)
         except exception.InstanceNotFound:
@@ -131,7 +160,8 @@ class Instances:
                 notify,
             ):
                 self._driver.spawn(spec_of(instance))
-        except exception.HypervisorUnavailable:
+        except (exception.HypervisorUnavailable, *AWAY):
+            # Nothing is known to be wrong with it: it is taken up again.
             raise
         except exception.LivemigError as exc:
             LOG.error(
@@ -164,6 +194,13 @@ class Instances:
         self, ctxt: context.RequestContext, instance_uuid: str
     ) -> None:
         """Destroy the guest, then the record; repeating is harmless."""
+        with self._alone(instance_uuid) as alone:
+            if alone:
+                self._terminate(ctxt, instance_uuid)
+
+    def _terminate(
+        self, ctxt: context.RequestContext, instance_uuid: str
+    ) -> None:
         try:
             instance = Instance.get(ctxt, instance_uuid)
         except exception.InstanceNotFound:

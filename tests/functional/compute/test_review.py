@@ -1,5 +1,9 @@
 """Races, losses and deaths found by reading: one test each."""
 
+import contextlib
+
+import pytest
+
 from livemig import exception
 from livemig.compute.rpcapi import ComputeAPI
 from livemig.conductor.manager import ConductorManager
@@ -186,3 +190,62 @@ def test_a_server_deleted_before_its_migration_began_is_not_lost(deployment):
     )
     deployment.settled(migration)
     assert migration.status == Status.CANCELLED
+
+
+def boot_oddly(deployment):
+    """Boot one that is not active at once."""
+    with contextlib.suppress(AssertionError, exception.InstanceNotFound):
+        deployment.boot()
+    (instance,) = Instance.list(deployment.ctxt, {})
+    return instance
+
+
+def test_a_guest_is_made_by_one_thread_only(deployment):
+    """Its image takes longer to copy than the next look for work."""
+    manager = deployment.managers['host1']
+    spawn = manager._driver.spawn
+    begun = []
+
+    def slowly(spec):
+        begun.append(spec.guest_id)
+        if len(begun) == 1:
+            manager.look_for_work()
+        spawn(spec)
+
+    manager._driver.spawn = slowly
+    instance = deployment.boot()
+    assert begun == [instance.uuid]
+
+
+def test_a_server_deleted_while_it_is_made_is_gone(deployment):
+    manager = deployment.managers['host1']
+    spawn = manager._driver.spawn
+
+    def slowly(spec):
+        delete(deployment, Instance.get(deployment.ctxt, spec.guest_id))
+        spawn(spec)
+
+    manager._driver.spawn = slowly
+    instance = boot_oddly(deployment)
+    manager.look_for_work()
+    gone(deployment, instance)
+
+
+@pytest.mark.parametrize('name', ['event_start', 'event_finish'])
+def test_a_guest_is_made_though_the_keeper_was_away(deployment, name):
+    manager = deployment.managers['host1']
+    write = getattr(manager._store, name)
+    answers = [exception.DatabaseUnreachable()]
+
+    def away_once(*args):
+        if answers:
+            raise answers.pop()
+        return write(*args)
+
+    setattr(manager._store, name, away_once)
+    instance = boot_oddly(deployment)
+    assert instance.vm_state == 'building'
+    manager.look_for_work()
+    instance.refresh()
+    assert instance.vm_state == 'active'
+    assert deployment.world.running(instance.uuid) == ('host1',)
