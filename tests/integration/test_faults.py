@@ -23,10 +23,16 @@ from tests.integration.acts import (
 pytestmark = pytest.mark.libvirt
 
 
+def start(cloud, host='host1'):
+    """Start a manager; before it listens a SIGHUP would end it."""
+    cloud.start_manager(host)
+    cloud.wait_heard(host)
+
+
 def restart(cloud, host='host1'):
     """kill -9 and start again."""
     cloud.kill(host)
-    cloud.start_manager(host)
+    start(cloud, host)
 
 
 def test_a_manager_killed_with_a_queued_migration(cloud, guest):
@@ -56,7 +62,7 @@ def test_a_manager_killed_in_the_first_pass_then_aborted(cloud, guest):
     cloud.kill('host1')
     # Asked while nobody is there to hear it: it stands on the record.
     assert abort(cloud, server, migration).status == 202
-    cloud.start_manager('host1')
+    start(cloud)
     stays(cloud, server, watcher, migration)
 
 
@@ -70,7 +76,7 @@ def test_a_manager_killed_in_post_copy(cloud, guest):
         cloud.kill('host1')
     finally:
         host2.signal_daemon(signal.SIGCONT)
-    cloud.start_manager('host1')
+    start(cloud)
     moves(cloud, server, watcher, migration)
 
 
@@ -81,7 +87,7 @@ def test_a_manager_killed_while_post_migrating(cloud, guest):
     with actions_locked(cloud):
         status_is(cloud, server, migration, 'post-migrating')
         cloud.kill('host1')
-    cloud.start_manager('host1')
+    start(cloud)
     moves(cloud, server, watcher, migration)
 
 
@@ -96,7 +102,7 @@ def test_a_transfer_that_ends_while_its_manager_is_dead(cloud, guest):
         'the guest runs on host2',
         60,
     )
-    cloud.start_manager('host1')
+    start(cloud)
     moves(cloud, server, watcher, migration)
 
 
