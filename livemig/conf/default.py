@@ -141,6 +141,15 @@ Related options: ``rpc_response_timeout`` bounds all other calls.
 """,
     ),
     cfg.IntOpt(
+        'shutdown_timeout',
+        default=60,
+        min=0,
+        help="""
+Seconds that a guest is given to shut itself down, when it is stopped,
+rebooted softly or rescued, before its power is cut. 0 cuts it at once.
+""",
+    ),
+    cfg.IntOpt(
         'graceful_shutdown_timeout',
         default=60,
         min=0,

@@ -56,6 +56,20 @@ one. Empty: QEMU's default.
         help='CPU that new guests see. Related options: ``virt_type``.',
     ),
     cfg.StrOpt(
+        'guest_network',
+        default='',
+        regex=r'^((bridge|network):[A-Za-z0-9._-]+)?$',
+        help="""
+What guests' network interfaces are connected to: ``bridge:NAME``, a bridge
+of this host, or ``network:NAME``, a network of this host's libvirt.
+
+New guests get one interface then; its MAC address is kept in the record,
+so that it stays the same wherever and however often the guest is started.
+A guest that moves is connected to what its new host names here. Empty: new
+guests get none.
+""",
+    ),
+    cfg.StrOpt(
         'guest_file_owner',
         default='',
         help="""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from livemig.virt import job as jobs
@@ -66,6 +66,9 @@ class HostFacts:
     #: Hypervisor's own description of the host CPU, for ``cpu_fits`` of
     #: another host; empty where CPUs are emulated.
     cpu: str = ''
+    #: What guests' interfaces are connected to here (``InterfaceSpec``);
+    #: '': guests get none.
+    guest_network: str = ''
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -94,6 +97,61 @@ class DiskSpec:
 
 
 @dataclasses.dataclass(frozen=True)
+class InterfaceSpec:
+    """A network interface a guest shall have."""
+
+    mac: str
+    #: ``bridge:NAME`` of the host, or ``network:NAME`` of the hypervisor.
+    network: str
+
+
+@dataclasses.dataclass(frozen=True)
+class RescueSpec:
+    """What a guest boots from instead, while it is rescued.
+
+    A kernel, or ``disk``, or both.
+    """
+
+    kernel: str = ''
+    initrd: str = ''
+    cmdline: str = ''
+    #: Becomes the guest's first disk; its ``device`` does not count.
+    disk: DiskSpec | None = None
+
+
+#: Name of the rescue disk, before its format, in the guest's directory.
+RESCUE = 'rescue'
+
+
+def attached(
+    disks: Sequence[DiskSpec], rescue: RescueSpec | None = None
+) -> list[tuple[str, str, DiskSpec]]:
+    """(device, name, disk) of all disks a guest has, in its own order.
+
+    The guest finds a rescue disk where its first one was, and all of its
+    own, in their order, behind that. The name is that of the file: it
+    stays, whatever the device is called meanwhile.
+    """
+    own = sorted(disks, key=lambda disk: (len(disk.device), disk.device))
+    if rescue is None or rescue.disk is None:
+        return [(disk.device, disk.device, disk) for disk in own]
+    found = [(device_name(0), RESCUE, rescue.disk)]
+    for number, disk in enumerate(own, start=1):
+        found.append((device_name(number), disk.device, disk))
+    return found
+
+
+def device_name(number: int) -> str:
+    """vda, vdb ... vdz, vdaa ..."""
+    letters = ''
+    number += 1
+    while number:
+        number, letter = divmod(number - 1, 26)
+        letters = chr(ord('a') + letter) + letters
+    return f'vd{letters}'
+
+
+@dataclasses.dataclass(frozen=True)
 class GuestSpec:
     """All a driver needs to build and start a guest."""
 
@@ -106,6 +164,7 @@ class GuestSpec:
     initrd: str = ''
     cmdline: str = ''
     disks: tuple[DiskSpec, ...] = ()
+    interfaces: tuple[InterfaceSpec, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,6 +281,67 @@ class Driver(abc.ABC):
         Never called while a job is active: libvirt blocks then (measured
         with libvirt 9.0: 30 s, then VIR_ERR_OPERATION_TIMEOUT).
         :raises GuestNotFound:
+        """
+
+    @abc.abstractmethod
+    def power_off(self, guest_id: str, timeout_s: float) -> None:
+        """Shut the guest down; its definition and its disks stay.
+
+        It is asked to (ACPI) and given ``timeout_s``; then, or at once if
+        that is 0 or the guest is paused, its power is cut. A guest that is
+        shut off already is no error.
+        :raises GuestNotFound:
+        :raises HypervisorError: a migration job is active.
+        """
+
+    @abc.abstractmethod
+    def hard_reboot(self, spec: GuestSpec) -> None:
+        """Build the guest anew as the spec says, on the disks it has, and
+        start it; whatever it was before, running, suspended, rescued, or
+        not known here at all.
+
+        Nothing but its disks is taken from this host; what a rescue has
+        left is removed. Repeating is harmless.
+        :raises HypervisorError: a disk is missing, or a migration job is
+            active, or it has moved away from here (nothing is changed);
+            or it could not be started (it is not defined then, its disks
+            stay).
+        """
+
+    def soft_reboot(self, spec: GuestSpec, timeout_s: float) -> None:
+        """The same, but the guest may shut itself down before."""
+        if self.guest_state(spec.guest_id) is not None:
+            self.power_off(spec.guest_id, timeout_s)
+        self.hard_reboot(spec)
+
+    @abc.abstractmethod
+    def suspend(self, guest_id: str) -> None:
+        """Write the guest's memory to disk and end it (state SHUTOFF,
+        reason SAVED); suspended already is no error.
+
+        It survives a restart of this process, of the hypervisor's daemon
+        and of the host.
+        :raises GuestNotFound:
+        :raises HypervisorError: a migration job is active; or it could
+            not be saved (it goes on).
+        """
+
+    @abc.abstractmethod
+    def wake(self, guest_id: str) -> None:
+        """Let a suspended guest go on; running already is no error.
+
+        :raises GuestNotFound:
+        :raises HypervisorError: it is not suspended, or its memory cannot
+            be read.
+        """
+
+    @abc.abstractmethod
+    def rescue(self, spec: GuestSpec, rescue: RescueSpec) -> None:
+        """Like ``hard_reboot``, but boot the rescue image.
+
+        Its disk is made anew and put before the guest's own (``attached``).
+        No file but that disk, ``rescue.<format>``, is written: the way back
+        is ``hard_reboot(spec)``, on whatever host the guest is then.
         """
 
     # -- checks before a migration ------------------------------------------

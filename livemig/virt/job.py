@@ -36,6 +36,8 @@ class Reason(enum.StrEnum):
     POST_COPY_FAILED = 'post-copy-failed'
     #: Shut off by itself or by its user.
     SHUTDOWN = 'shutdown'
+    #: Shut off, its memory kept on disk.
+    SAVED = 'saved'
     CRASHED = 'crashed'
     OTHER = 'other'
 

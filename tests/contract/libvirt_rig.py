@@ -60,6 +60,24 @@ class LibvirtRig(rig.Rig):
             disks=disks,
         )
 
+    def rescue_spec(self, cmdline: str, disk_mib: int) -> driver.RescueSpec:
+        return driver.RescueSpec(
+            kernel=str(self._kernel),
+            cmdline=cmdline,
+            disk=driver.DiskSpec('vda', 'raw', disk_mib * rig.MIB)
+            if disk_mib
+            else None,
+        )
+
+    def boots(self, guest_id: str) -> int:
+        return self._watchers[guest_id].proof().boots
+
+    def files(self, guest_id: str, host: str) -> list[str]:
+        path = self._hosts[host].instances_path / guest_id
+        return sorted(
+            file.stem for file in path.glob('*') if file.suffix != '.log'
+        )
+
     def spawn(
         self, load: str = 'idle', *, disk_mib: int = 0, off_s: int = 0
     ) -> str:

@@ -45,6 +45,8 @@ class Rig(abc.ABC):
 
     def __init__(self) -> None:
         self.spawned: list[str] = []
+        #: What was asked for, as the record of an instance has it.
+        self.specs: dict[str, driver.GuestSpec] = {}
 
     # -- what each kind of rig does its own way -------------------------------
     @abc.abstractmethod
@@ -52,6 +54,21 @@ class Rig(abc.ABC):
         self, guest_id: str, cmdline: str, disk_mib: int
     ) -> driver.GuestSpec:
         """A guest with ``MEMORY_MIB`` that obeys that command line."""
+
+    @abc.abstractmethod
+    def rescue_spec(self, cmdline: str, disk_mib: int) -> driver.RescueSpec:
+        """What a guest is rescued with; without a disk if that is 0."""
+
+    @abc.abstractmethod
+    def boots(self, guest_id: str) -> int:
+        """How often it was started from nothing."""
+
+    @abc.abstractmethod
+    def files(self, guest_id: str, host: str) -> list[str]:
+        """Names of the disks in its directory, without their formats.
+
+        :param host: ``source`` or ``destination``
+        """
 
     @abc.abstractmethod
     def second_source_driver(self) -> driver.Driver:
@@ -104,7 +121,8 @@ class Rig(abc.ABC):
         working_set, rate = LOADS[load]
         cmdline = f'ws={working_set} rate={rate} print=100 off={off_s}'
         self.spawned.append(guest_id)
-        self.source.spawn(self.spec(guest_id, cmdline, disk_mib))
+        self.specs[guest_id] = self.spec(guest_id, cmdline, disk_mib)
+        self.source.spawn(self.specs[guest_id])
         return guest_id
 
     def plan(
@@ -258,6 +276,23 @@ class FakeRig(Rig):
             cmdline=cmdline,
             disks=disks,
         )
+
+    def rescue_spec(self, cmdline: str, disk_mib: int) -> driver.RescueSpec:
+        return driver.RescueSpec(
+            kernel='/rescue',
+            cmdline=cmdline,
+            disk=driver.DiskSpec('vda', 'raw', disk_mib * MIB)
+            if disk_mib
+            else None,
+        )
+
+    def boots(self, guest_id: str) -> int:
+        with self.world.present():
+            return self.world.boots[guest_id]
+
+    def files(self, guest_id: str, host: str) -> list[str]:
+        storage = self.world.hosts[host].storage
+        return sorted(storage.directories.get(guest_id, {}))
 
     def second_source_driver(self) -> driver.Driver:
         return fake.FakeDriver(self.world, 'source')

@@ -100,14 +100,24 @@ def test_what_cannot_be_started_is_refused_at_once(
 
 
 # -- hosts that misbehave -----------------------------------------------------
+def GUEST(guest_id: str) -> driver.GuestSpec:  # noqa: N802 - a value
+    return driver.GuestSpec(guest_id, 'guest', 64, 1)
+
+
 CALLS: list[Callable[[driver.Driver, driver.TransferPlan], object]] = [
     lambda d, p: d.host_facts(),
     lambda d, p: d.guests(),
     lambda d, p: d.guest_state(p.guest_id),
-    lambda d, p: d.spawn(driver.GuestSpec(p.guest_id, 'guest', 64, 1)),
+    lambda d, p: d.spawn(GUEST(p.guest_id)),
     lambda d, p: d.destroy(p.guest_id),
     lambda d, p: d.pause(p.guest_id),
     lambda d, p: d.resume(p.guest_id),
+    lambda d, p: d.power_off(p.guest_id, 0),
+    lambda d, p: d.hard_reboot(GUEST(p.guest_id)),
+    lambda d, p: d.soft_reboot(GUEST(p.guest_id), 0),
+    lambda d, p: d.suspend(p.guest_id),
+    lambda d, p: d.wake(p.guest_id),
+    lambda d, p: d.rescue(GUEST(p.guest_id), driver.RescueSpec('/rescue')),
     lambda d, p: d.make_probe(),
     lambda d, p: d.sees_probe('probe'),
     lambda d, p: d.drop_probe('probe'),

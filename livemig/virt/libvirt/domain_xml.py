@@ -7,7 +7,12 @@ import re
 from collections.abc import Iterable
 from xml.etree import ElementTree
 
-from livemig.virt.driver import DiskSpec, GuestSpec
+from livemig.virt.driver import (
+    GuestSpec,
+    InterfaceSpec,
+    RescueSpec,
+    attached,
+)
 
 #: What XML 1.0 cannot hold at all, not even escaped.
 _NO_XML = re.compile('[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]')
@@ -41,13 +46,19 @@ class DiskPart:
     read_only: bool
 
 
-def disk_path(instance_dir: str, disk: DiskSpec) -> str:
-    return f'{instance_dir}/{disk.device}.{disk.format}'
+def disk_path(instance_dir: str, name: str, format_: str) -> str:
+    return f'{instance_dir}/{name}.{format_}'
 
 
-def build(spec: GuestSpec, instance_dir: str, machine: Machine) -> str:
-    """The definition of a new guest.
+def build(
+    spec: GuestSpec,
+    instance_dir: str,
+    machine: Machine,
+    rescue: RescueSpec | None = None,
+) -> str:
+    """The definition of a guest.
 
+    :param rescue: it boots that, with its own disks behind.
     :raises BadText:
     """
     domain = ElementTree.Element('domain', type=machine.virt_type)
@@ -59,7 +70,7 @@ def build(spec: GuestSpec, instance_dir: str, machine: Machine) -> str:
         _add(domain, 'title', title)
     _add(domain, 'memory', str(spec.memory_mib), unit='MiB')
     _add(domain, 'vcpu', str(spec.vcpus))
-    _add_os(domain, spec, machine)
+    _add_os(domain, rescue or spec, machine)
     if machine.arch in ('x86_64', 'i686'):
         ElementTree.SubElement(_add(domain, 'features'), 'acpi')
     _add_cpu(domain, machine)
@@ -68,8 +79,11 @@ def build(spec: GuestSpec, instance_dir: str, machine: Machine) -> str:
     _add(domain, 'on_reboot', 'restart')
     _add(domain, 'on_crash', 'destroy')
     devices = _add(domain, 'devices')
-    for disk in spec.disks:
-        _add_disk(devices, disk, instance_dir, machine.cache)
+    for device, name, disk in attached(spec.disks, rescue):
+        path = disk_path(instance_dir, name, disk.format)
+        _add_disk(devices, device, path, disk.format, machine.cache)
+    for interface in spec.interfaces:
+        _add_interface(devices, interface)
     # Appended to: the log goes on where it was after a migration.
     serial = _add(devices, 'serial', type='file')
     _add(serial, 'source', path=f'{instance_dir}/{CONSOLE}', append='on')
@@ -79,7 +93,9 @@ def build(spec: GuestSpec, instance_dir: str, machine: Machine) -> str:
 
 
 def _add_os(
-    domain: ElementTree.Element, spec: GuestSpec, machine: Machine
+    domain: ElementTree.Element,
+    spec: GuestSpec | RescueSpec,
+    machine: Machine,
 ) -> None:
     os_ = _add(domain, 'os')
     kind = _add(os_, 'type', 'hvm', arch=machine.arch)
@@ -105,14 +121,25 @@ def _add_cpu(domain: ElementTree.Element, machine: Machine) -> None:
 
 def _add_disk(
     devices: ElementTree.Element,
-    disk: DiskSpec,
-    instance_dir: str,
+    device: str,
+    path: str,
+    format_: str,
     cache: str,
 ) -> None:
     element = _add(devices, 'disk', type='file', device='disk')
-    _add(element, 'driver', name='qemu', type=disk.format, cache=cache)
-    _add(element, 'source', file=disk_path(instance_dir, disk))
-    _add(element, 'target', dev=disk.device, bus='virtio')
+    _add(element, 'driver', name='qemu', type=format_, cache=cache)
+    _add(element, 'source', file=path)
+    _add(element, 'target', dev=device, bus='virtio')
+
+
+def _add_interface(
+    devices: ElementTree.Element, interface: InterfaceSpec
+) -> None:
+    kind, _, name = interface.network.partition(':')
+    element = _add(devices, 'interface', type=kind)
+    _add(element, 'mac', address=interface.mac)
+    _add(element, 'source', **{kind: name})
+    _add(element, 'model', type='virtio')
 
 
 def _add(
@@ -160,19 +187,49 @@ def _disks(domain: ElementTree.Element) -> Iterable[DiskPart]:
         )
 
 
-def moved(xml: str, old_dir: str, new_dir: str) -> str:
-    """The same guest with all its files in another directory.
+def moved(
+    xml: str,
+    old_dir: str,
+    new_dir: str,
+    old_network: str = '',
+    new_network: str = '',
+) -> str:
+    """The same guest with all its files in another directory, and its
+    interfaces on another network.
 
     Only whole path components are matched: the directory itself and what
-    lies below. The guest's metadata are nobody's paths and stay.
+    lies below. The guest's metadata are nobody's paths and stay. So do
+    interfaces on any other network than the old one.
     """
-    if old_dir == new_dir:
+    plug = bool(old_network and new_network) and old_network != new_network
+    if old_dir == new_dir and not plug:
         return xml
     domain = parse(xml)
     for child in domain:
         if child.tag != 'metadata':
             _move_paths(child, old_dir, new_dir)
+    if plug:
+        for interface in domain.iterfind('devices/interface'):
+            _replug(interface, old_network, new_network)
     return ElementTree.tostring(domain, encoding='unicode')
+
+
+def _replug(interface: ElementTree.Element, old: str, new: str) -> None:
+    kind, _, name = old.partition(':')
+    source = interface.find('source')
+    if (
+        source is None
+        or interface.get('type') != kind
+        or source.get(kind) != name
+    ):
+        return
+    kind, _, name = new.partition(':')
+    interface.set('type', kind)
+    # A running one's source also tells the port it has here.
+    source.attrib.clear()
+    source.set(kind, name)
+    for own in interface.findall('target'):
+        interface.remove(own)
 
 
 #: Where paths stand in a domain's XML: attributes, and texts of elements

@@ -28,6 +28,7 @@ from livemig.virt.libvirt import (
     host,
     making,
     notes,
+    power,
     reach,
     source,
     states,
@@ -74,7 +75,15 @@ class LibvirtDriver(driver.Driver):
             clock,
         )
         self._source = source.Source(
-            self._conn, self._place, self._transfers, conf.host, clock
+            self._conn,
+            self._place,
+            self._transfers,
+            conf.host,
+            clock,
+            conf.libvirt.guest_network,
+        )
+        self._powering = power.Powering(
+            self._conn, self._place, conf.host, clock, self._machine
         )
         self._root_qemu: bool | None = None
 
@@ -124,6 +133,7 @@ class LibvirtDriver(driver.Driver):
             disk_free_bytes=free,
             capabilities=self.capabilities(),
             cpu=cpu,
+            guest_network=settings.guest_network,
         )
 
     # -- guests -------------------------------------------------------------
@@ -159,26 +169,27 @@ class LibvirtDriver(driver.Driver):
 
     def _make_and_start(self, spec: driver.GuestSpec) -> None:
         directory = self._place.directory(spec.guest_id)
-        cache = 'none' if self._place.direct_io() else 'writeback'
-        machine = domain_xml.Machine(
-            virt_type=self._conf.libvirt.virt_type,
-            arch=self._conn.read(lambda conn: conn.getInfo()[0]),
-            machine_type=self._conf.libvirt.machine_type,
-            cpu_mode=self._conf.libvirt.cpu_mode,
-            cache=cache,
-        )
-        xml = domain_xml.build(spec, directory, machine)
+        xml = domain_xml.build(spec, directory, self._machine())
         making.make(
             self._place,
             spec.guest_id,
             notes.SPAWN,
-            [_new_disk(directory, disk) for disk in spec.disks],
+            [power.new_disk(disk.device, disk) for disk in spec.disks],
             use_existing=True,
         )
         self._conn.run(
             lambda conn: guests.define_and_start(conn, xml), spec.guest_id
         )
         making.done(self._place, spec.guest_id, notes.SPAWN)
+
+    def _machine(self) -> domain_xml.Machine:
+        return domain_xml.Machine(
+            virt_type=self._conf.libvirt.virt_type,
+            arch=self._conn.read(lambda conn: conn.getInfo()[0]),
+            machine_type=self._conf.libvirt.machine_type,
+            cpu_mode=self._conf.libvirt.cpu_mode,
+            cache='none' if self._place.direct_io() else 'writeback',
+        )
 
     def _unspawn(self, guest_id: str) -> None:
         """Remove what a spawn made, unless the guest runs after all."""
@@ -224,6 +235,28 @@ class LibvirtDriver(driver.Driver):
         if state.power is not jobs.Power.RUNNING:
             self._on_domain(guest_id, lambda domain: domain.resume())
 
+    def power_off(self, guest_id: str, timeout_s: float) -> None:
+        self._find(guest_id)
+        self._powering.off(guest_id, timeout_s)
+
+    def hard_reboot(self, spec: driver.GuestSpec) -> None:
+        self._check_id(spec.guest_id)
+        self._powering.rebuild(spec, None)
+
+    def suspend(self, guest_id: str) -> None:
+        self._find(guest_id)
+        self._powering.suspend(guest_id)
+
+    def wake(self, guest_id: str) -> None:
+        self._find(guest_id)
+        self._powering.wake(guest_id)
+
+    def rescue(
+        self, spec: driver.GuestSpec, rescue: driver.RescueSpec
+    ) -> None:
+        self._check_id(spec.guest_id)
+        self._powering.rebuild(spec, rescue)
+
     # -- checks before a migration ------------------------------------------
     def make_probe(self) -> str:
         return self._with_files(self._place.make_probe)
@@ -235,8 +268,7 @@ class LibvirtDriver(driver.Driver):
         self._with_files(lambda: self._place.drop_probe(probe))
 
     def disks(self, guest_id: str) -> tuple[driver.DiskFacts, ...]:
-        if not files.is_guest_id(guest_id):
-            raise self._not_found(guest_id)
+        self._find(guest_id)
         xml = self._conn.read(
             lambda c: c.lookupByUUIDString(guest_id).XMLDesc(0), guest_id
         )
@@ -338,6 +370,11 @@ class LibvirtDriver(driver.Driver):
         if not files.is_guest_id(guest_id):
             raise self._failed(f'{guest_id!r} is not the uuid of a guest')
 
+    def _find(self, guest_id: str) -> None:
+        """:raises GuestNotFound: nobody can have that id."""
+        if not files.is_guest_id(guest_id):
+            raise self._not_found(guest_id)
+
     def _known(self, guest_id: str) -> jobs.GuestState:
         state = self.guest_state(guest_id)
         if state is None:
@@ -414,21 +451,6 @@ def _read_host(
         conn.getInfo(),
         host.memory_used_mib(conn),
         host.cpu_xml(conn) if with_cpu else '',
-    )
-
-
-def _new_disk(directory: str, disk: driver.DiskSpec) -> making.NewDisk:
-    """A new guest's disk: over its image (qcow2), or a copy of it (raw)."""
-    name = domain_xml.disk_path(directory, disk)[len(directory) + 1 :]
-    over = disk.format == 'qcow2'
-    return making.NewDisk(
-        name=name,
-        format=disk.format,
-        size_bytes=disk.size_bytes,
-        backing_file=disk.image_file if over else '',
-        backing_format=disk.image_format if over and disk.image_file else '',
-        image_file='' if over else disk.image_file,
-        image_format=disk.image_format,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import libvirt
 
-from livemig.virt.job import GuestState
+from livemig.virt.job import GuestState, Power, Reason
 from livemig.virt.libvirt import errors, states, transfer
 
 _UNDEFINE = (
@@ -35,12 +35,26 @@ def state(domain: libvirt.virDomain) -> GuestState | None:
         number, reason = domain.state()
         found = states.guest_state(number, reason)
         if not states.runs(found):
-            return found
+            return _saved(domain, found)
         return states.guest_state(number, reason, transfer.has_job(domain))
     except libvirt.libvirtError as error:
         if errors.code(error) == libvirt.VIR_ERR_NO_DOMAIN:
             return None
         raise
+
+
+def _saved(domain: libvirt.virDomain, found: GuestState) -> GuestState:
+    """A restarted daemon knows no reasons any more, but it knows of the
+    memory it has kept."""
+    if found != GuestState(Power.SHUTOFF, Reason.OTHER):
+        return found
+    try:
+        kept = domain.hasManagedSaveImage(0)
+    except libvirt.libvirtError as error:
+        if errors.code(error) == libvirt.VIR_ERR_NO_SUPPORT:
+            return found
+        raise
+    return GuestState(Power.SHUTOFF, Reason.SAVED) if kept else found
 
 
 def state_of(conn: libvirt.virConnect, guest_id: str) -> GuestState | None:

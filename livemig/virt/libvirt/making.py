@@ -78,10 +78,16 @@ def make(
     place.make_directory(guest_id)
     place.make_file(console)
     for disk in to_make:
-        _make_disk(place, f'{directory}/{disk.name}', disk)
+        make_disk(place, directory, disk)
 
 
-def _make_disk(place: files.Place, path: str, disk: NewDisk) -> None:
+def make_disk(place: files.Place, directory: str, disk: NewDisk) -> None:
+    """One disk, instead of whatever has its name.
+
+    :raises disks.ImageError:
+    :raises OSError:
+    """
+    path = f'{directory}/{disk.name}'
     files.remove(path)
     # First an empty file of the right owner and mode: an image is not for
     # everybody's eyes.

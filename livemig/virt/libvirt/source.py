@@ -57,9 +57,11 @@ class Source:
         transfers: transfer.Transfers,
         host: str,
         clock: concurrency.Clock,
+        network: str,
     ) -> None:
         self._conn = conn
         self._place = place
+        self._network = network
         self._transfers = transfers
         self._host = host
         self._clock = clock
@@ -116,14 +118,15 @@ class Source:
         have them; None: as they are here."""
         here = self._place.directory(plan.guest_id)
         there = f'{plan.destination.instances_path}/{plan.guest_id}'
-        if here == there:
+        network, new_network = self._network, plan.destination.guest_network
+        if here == there and network == new_network:
             return None, None
         live, lasting = self._conn.read(
             lambda conn: _xml(conn, plan.guest_id), plan.guest_id
         )
         return (
-            domain_xml.moved(live, here, there),
-            domain_xml.moved(lasting, here, there),
+            domain_xml.moved(live, here, there, network, new_network),
+            domain_xml.moved(lasting, here, there, network, new_network),
         )
 
     # -- read ---------------------------------------------------------------

@@ -44,12 +44,15 @@ REASON: Mapping[tuple[int, int], Reason] = {
                 Reason.POST_COPY_FAILED
             ),
             libvirt.VIR_DOMAIN_PAUSED_CRASHED: Reason.CRASHED,
+            # Being saved in this moment.
+            libvirt.VIR_DOMAIN_PAUSED_SAVE: Reason.SAVED,
         },
         libvirt.VIR_DOMAIN_SHUTOFF: {
             libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN: Reason.SHUTDOWN,
             libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED: Reason.SHUTDOWN,
             libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED: Reason.MIGRATED,
             libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: Reason.CRASHED,
+            libvirt.VIR_DOMAIN_SHUTOFF_SAVED: Reason.SAVED,
         },
     }.items()
     for reason, meaning in reasons.items()

@@ -186,8 +186,10 @@ class Course:
             )
             return 'the disks of both guests are the same files'
         there = host.storage.directories.get(guest_id, {})
-        for disk in writable:
-            target = there.get(disk.facts.device)
+        for name, disk in disks.items():
+            if disk.facts.read_only:
+                continue
+            target = there.get(name)
             if target is None:
                 return 'Storage pool not found: no pool with matching path'
             size = target.facts.virtual_size_bytes
@@ -223,9 +225,9 @@ class Course:
     @staticmethod
     def _fill_disks(source: Storage, storage: Storage, guest_id: str) -> None:
         originals = source.directories.get(guest_id, {})
-        for device, disk in storage.directories.get(guest_id, {}).items():
-            if device in originals:
-                facts = originals[device].facts
+        for name, disk in storage.directories.get(guest_id, {}).items():
+            if name in originals:
+                facts = originals[name].facts
                 disk.filled = True
                 disk.facts = dataclasses.replace(
                     disk.facts, allocated_bytes=facts.allocated_bytes
@@ -324,6 +326,12 @@ class Course:
         self._stop_guest(host, guest_id, job.Power.CRASHED, job.Reason.CRASHED)
         host.guests.pop(guest_id, None)
 
+    def power_off(self, host: Host, guest_id: str) -> None:
+        """A guest obeys its power button; inside ``present``."""
+        self._stop_guest(
+            host, guest_id, job.Power.SHUTOFF, job.Reason.SHUTDOWN
+        )
+
     def boot(self, host: Host, guest_id: str, machine: Machine) -> None:
         """Start a guest from nothing; inside ``present``."""
         host.guests[guest_id] = Guest(machine)
@@ -391,8 +399,7 @@ class Course:
         for host in running:
             disks = host.storage.directories.get(guest_id, {})
             machine = host.guests[guest_id].machine
-            devices = {spec.device for spec in machine.spec.disks}
-            if not devices <= disks.keys():
+            if not machine.disks.keys() <= disks.keys():
                 self._violated(
                     f'{guest_id}: runs on {host.name} without its disks'
                 )

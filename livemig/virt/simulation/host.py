@@ -62,6 +62,8 @@ class Machine:
 
     spec: driver.GuestSpec
     load: Load
+    #: It boots that; None: its own.
+    rescue: driver.RescueSpec | None = None
     #: When it powers itself off, if ever (runs only while its CPUs do).
     off_at_s: float | None = None
     crashes: bool = False
@@ -71,6 +73,12 @@ class Machine:
     @property
     def memory_bytes(self) -> int:
         return self.spec.memory_mib * MIB
+
+    @property
+    def disks(self) -> dict[str, str]:
+        """Name of the file -> device, of all disks attached."""
+        found = driver.attached(self.spec.disks, self.rescue)
+        return {name: device for device, name, _ in found}
 
 
 @dataclasses.dataclass
@@ -111,7 +119,7 @@ class Storage:
 
     name: str
     total_bytes: int = 1024 * GIB
-    #: Guest id -> device -> disk.
+    #: Guest id -> name of the file -> disk.
     directories: dict[str, dict[str, Disk]] = dataclasses.field(
         default_factory=dict
     )
@@ -222,25 +230,30 @@ class Host:
         return None
 
     # -- files ----------------------------------------------------------------
-    def disk_path(self, guest_id: str, device: str) -> str:
-        return f'{self.instances_path}/{guest_id}/{device}'
+    def disk_path(self, guest_id: str, name: str) -> str:
+        return f'{self.instances_path}/{guest_id}/{name}'
 
     def disk_facts(self, guest_id: str) -> tuple[driver.DiskFacts, ...]:
         """The guest's disks, with their paths on this host."""
         disks = self.storage.directories.get(guest_id, {})
         return tuple(
             dataclasses.replace(
-                disk.facts, path=self.disk_path(guest_id, device)
+                disks[name].facts,
+                device=device,
+                path=self.disk_path(guest_id, name),
             )
-            for device, disk in sorted(disks.items())
+            for name, device in self.guests[guest_id].machine.disks.items()
+            if name in disks
         )
 
-    def new_disk(self, guest_id: str, spec: driver.DiskSpec) -> Disk:
+    def new_disk(
+        self, guest_id: str, name: str, spec: driver.DiskSpec
+    ) -> Disk:
         thin = spec.format == 'qcow2'
         return Disk(
             driver.DiskFacts(
                 device=spec.device,
-                path=self.disk_path(guest_id, spec.device),
+                path=self.disk_path(guest_id, name),
                 format=spec.format,
                 virtual_size_bytes=spec.size_bytes,
                 allocated_bytes=spec.size_bytes
@@ -262,14 +275,21 @@ class Host:
             yield f'{self.name}: note of migration {migration_id}'
 
 
-def machine_of(spec: driver.GuestSpec, default: Load, now_s: float) -> Machine:
+def machine_of(
+    spec: driver.GuestSpec,
+    default: Load,
+    now_s: float,
+    rescue: driver.RescueSpec | None = None,
+) -> Machine:
     """Boot a guest; its command line may say how it behaves.
 
     The proof guest's options are understood: ``ws`` (MiB written again and
     again), ``rate`` (pages/s), ``off`` (s until it powers itself off).
     """
     options = dict(
-        word.split('=', 1) for word in spec.cmdline.split() if '=' in word
+        word.split('=', 1)
+        for word in (rescue or spec).cmdline.split()
+        if '=' in word
     )
 
     def number(name: str) -> int | None:
@@ -289,5 +309,6 @@ def machine_of(spec: driver.GuestSpec, default: Load, now_s: float) -> Machine:
             ),
             default.dirty_bytes_per_s if rate is None else rate * PAGE_BYTES,
         ),
+        rescue=rescue,
         off_at_s=now_s + off_s if off_s else None,
     )

@@ -60,6 +60,7 @@ class Host:
             transfer.Transfers(self.conn, 'beta'),
             'beta',
             clock,
+            '',
         )
 
     def state(self) -> GuestState | None:
