@@ -62,6 +62,10 @@ class HostNotFound(NotFound):
     )
 
 
+class ServiceNotFound(NotFound):
+    template = 'Service {service} could not be found.'
+
+
 class MarkerNotFound(NotFound):
     template = 'Marker {marker} could not be found.'
 

@@ -59,14 +59,22 @@ def check_unlocked(call: Call, found: Instance) -> None:
         raise exception.InstanceLocked(instance_id=found.uuid)
 
 
+def number(text: str) -> int | None:
+    """An integer id out of a URL; None: that is none."""
+    return int(text) if _ID.fullmatch(text) else None
+
+
 def migration(call: Call, of: Instance) -> Migration:
     """The migration of the URL, which must be that instance's.
 
     :raises MigrationNotFoundForInstance:
     """
     text = call.path['migration_id']
-    if not _ID.fullmatch(text):
+    migration_id = number(text)
+    if migration_id is None:
         raise exception.MigrationNotFoundForInstance(
             migration_id=text[:40], instance_id=of.uuid
         )
-    return Migration.get_by_id_and_instance(call.context, int(text), of.uuid)
+    return Migration.get_by_id_and_instance(
+        call.context, migration_id, of.uuid
+    )

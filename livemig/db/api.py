@@ -247,14 +247,12 @@ class Database:
             )
         )
 
-    # -- beyond the Store: livemig-manage -----------------------------------
     def service_destroy(self, service_uuid: str) -> bool:
-        """Mark deleted; False if it is not there. A host that reports
-        again gets a new row."""
         return self._write(
             lambda conn: services.destroy(conn, service_uuid, self._now())
         )
 
+    # -- beyond the Store: livemig-manage -----------------------------------
     def purge(
         self, before: datetime.datetime, dry_run: bool = False
     ) -> dict[str, int]:

@@ -70,12 +70,33 @@ class Service(base.LivemigObject):
         return [cls.from_row(ctxt, row) for row in rows]
 
     @classmethod
+    def find(cls, ctxt: context.RequestContext, **filters: Any) -> Self:
+        """The one that is meant. :raises ServiceNotFound:"""
+        found = cls.list(ctxt, filters)
+        if not found:
+            named = ' '.join(str(value) for value in filters.values())
+            raise exception.ServiceNotFound(service=named[:300])
+        return found[0]
+
+    @classmethod
     def compute_of(cls, ctxt: context.RequestContext, host: str) -> Self:
         """The compute service of a host. :raises HostNotFound:"""
         found = cls.list(ctxt, {'host': host, 'binary': COMPUTE})
         if not found:
             raise exception.HostNotFound(host=host)
         return found[0]
+
+    def update_values(self, **values: Any) -> None:
+        """Change it. :raises ServiceNotFound: deleted meanwhile."""
+        row = self.store.service_update(self.uuid, values)
+        if row is None:
+            raise exception.ServiceNotFound(service=self.uuid)
+        self.refresh_from(row)
+
+    def destroy(self) -> bool:
+        """Forget it; False if it was already. If its process is alive, it
+        registers anew at its next report."""
+        return self.store.service_destroy(self.uuid)
 
     def is_up(self, now: datetime.datetime, down_after_s: float) -> bool:
         """Reports, and is not forced down."""

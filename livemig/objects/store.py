@@ -166,3 +166,7 @@ class Store(Protocol):
     def service_update(
         self, service_uuid: str, values: Values
     ) -> Row | None: ...
+
+    def service_destroy(self, service_uuid: str) -> bool:
+        """Mark deleted; False if it is not there. A process that reports
+        again gets a new row."""

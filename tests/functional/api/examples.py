@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from tests.functional.api import resources
 from tests.functional.api.world import IMAGE, MIGRATIONS, SERVERS
 
 
@@ -85,4 +86,8 @@ EXAMPLES = {
     'flavors:detail': Example('GET', '/flavors/detail'),
     'flavors:show': Example('GET', '/flavors/1'),
     'services:index': Example('GET', '/os-services'),
+    **{
+        name: Example(**given)
+        for name, (_least, given) in resources.RESOURCES.items()
+    },
 }

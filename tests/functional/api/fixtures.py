@@ -17,8 +17,12 @@ def _name(kind: str, name: str) -> str:
 NAMES = {
     **{_name('S', n): uuid for n, uuid in world.SERVERS.items()},
     **{_name('M', n): str(id_) for n, id_ in world.MIGRATIONS.items()},
+    'SERVICE1': world.OTHER_SERVICE,
+    'SERVICE2': world.SERVICE,
+    'SERVICE3': world.SPARE_SERVICE,
     'UNKNOWN': world.UNKNOWN,
     'IMAGE': world.IMAGE,
+    'STABLE_IMAGE': world.STABLE_IMAGE,
     'OWN': world.OWN,
     'FOREIGN': world.FOREIGN,
 }

@@ -8,6 +8,7 @@ import pytest
 
 from livemig import exception, policy
 from livemig.api.operations import documented_rules
+from tests.functional.api import resources
 from tests.functional.api.examples import EXAMPLES
 from tests.functional.api.world import (
     ADMIN,
@@ -51,6 +52,7 @@ LEAST = {
     'flavors:detail': 'nobody',
     'flavors:show': 'nobody',
     'services:index': 'admin',
+    **{name: least for name, (least, _given) in resources.RESOURCES.items()},
 }
 #: What Nova's managers have on top.
 MANAGERS = {

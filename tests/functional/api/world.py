@@ -138,6 +138,10 @@ MIGRATIONS: Mapping[str, int] = {
     name: number for number, name in enumerate(_EVENTS, 1)
 }
 
+#: The compute services of host1 and host2, ids 1 and 2; and one, id 3,
+#: that nothing depends on: the conductor of api1.
+OTHER_SERVICE, SERVICE, SPARE_SERVICE = (_uuid(n) for n in (2001, 2002, 2003))
+
 
 class Recorder:
     """A message client that writes down instead of sending."""
@@ -280,12 +284,13 @@ class World:
 
     # -- filling ------------------------------------------------------------
     def _fill(self) -> None:
-        for host in ('host1', 'host2'):
-            self.report(host)
+        for host, service in (('host1', OTHER_SERVICE), ('host2', SERVICE)):
+            self.report(host, uuid=service)
         self.store.service_report(
             {
-                'host': 'api1', 'binary': 'nova-conductor',
-                'topic': 'conductor', 'version': 1, 'facts': None,
+                'uuid': SPARE_SERVICE, 'host': 'api1',
+                'binary': 'nova-conductor', 'topic': 'conductor',
+                'version': 1, 'facts': None,
                 'last_seen_at': self.clock.now(),
             }
         )  # fmt: skip

@@ -1,0 +1,45 @@
+"""A good request for each operation on what surrounds servers, by name,
+and who has the right at least; see ``examples.py`` and ``test_rights.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.functional.api.world import SERVICE, SPARE_SERVICE
+
+_SERVICE = {'host': 'host2', 'binary': 'nova-compute'}
+
+
+def _get(path: str, **more: Any) -> dict[str, Any]:
+    return {'method': 'GET', 'path': path, **more}
+
+
+def _put(path: str, body: Any, **more: Any) -> dict[str, Any]:
+    return {'method': 'PUT', 'path': path, 'body': body, **more}
+
+
+def _delete(path: str, **more: Any) -> dict[str, Any]:
+    return {'method': 'DELETE', 'path': path, **more}
+
+
+_SERVICES = {
+    'services:update': _put(f'/os-services/{SERVICE}', {'status': 'disabled'}),
+    'services:enable': _put('/os-services/enable', _SERVICE, version='2.52'),
+    'services:disable': _put('/os-services/disable', _SERVICE, version='2.52'),
+    'services:disable_log_reason': _put(
+        '/os-services/disable-log-reason',
+        {**_SERVICE, 'disabled_reason': 'a new fan'},
+        version='2.52',
+    ),
+    'services:force_down': _put(
+        '/os-services/force-down',
+        {**_SERVICE, 'forced_down': True},
+        version='2.52',
+    ),
+    'services:delete': _delete(f'/os-services/{SPARE_SERVICE}'),
+}
+
+#: name -> (who has the right at least, the fields of an Example)
+RESOURCES: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: ('admin', given) for name, given in _SERVICES.items()},
+}
