@@ -147,13 +147,16 @@ class ComputeManager:
         instances that were being made or deleted.
         """
         ctxt = self._context()
-        for migration in Migration.list(
+        found = Migration.list(
             ctxt,
             {
                 'source_compute': self.host,
                 'status': sorted(map(str, migration_states.UNFINISHED)),
             },
-        ):
+        )
+        # Those under way do not wait behind those that wait; then: first
+        # come, first served.
+        for migration in sorted(found, key=lambda m: (_waits(m), m.id)):
             self._take_up(migration)
         self._instances.carry_on(ctxt, self.registry)
 
@@ -193,15 +196,22 @@ class ComputeManager:
                 return
             migration.fire(Event.ENQUEUE)
         ctxt = self._context_of(migration)
-        if self.registry.add(
-            Runner(self._tools, ctxt, Migration.get(ctxt, migration.id))
-        ):
-            LOG.info(
-                'Migration %(id)s is taken up in status %(status)s.',
-                {'id': migration.id, 'status': migration.status},
-            )
-            if migration.abort_requested_at is not None:
-                self.registry.start_now(migration.id)
+        fresh = Migration.get(ctxt, migration.id)
+        if Status(fresh.status) in migration_states.FINAL:
+            # It ended after it had been listed.
+            return
+        runner = Runner(self._tools, ctxt, fresh)
+        if not self.registry.add(runner):
+            runner.close()
+            return
+        LOG.info(
+            'Migration %(id)s is taken up in status %(status)s.',
+            {'id': fresh.id, 'status': fresh.status},
+        )
+        if fresh.abort_requested_at is not None or not _waits(fresh):
+            # It is about to end, or under way in the hypervisor: nobody
+            # else would see to it meanwhile.
+            self.registry.start_now(fresh.id)
 
     def _deliver(self, known: Runner, do: Do, request: Any) -> None:
         known.request(do, request)
@@ -472,3 +482,8 @@ class ComputeManager:
             events[operation],
             notify,
         )
+
+
+def _waits(migration: Migration) -> bool:
+    """Nothing has been begun for it at any host."""
+    return Status(migration.status) in (Status.ACCEPTED, Status.QUEUED)

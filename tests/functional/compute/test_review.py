@@ -1,6 +1,7 @@
 """Races, losses and deaths found by reading: one test each."""
 
 import contextlib
+import threading
 
 import pytest
 
@@ -8,11 +9,14 @@ from livemig import exception
 from livemig.compute.rpcapi import ComputeAPI
 from livemig.conductor.manager import ConductorManager
 from livemig.objects.instance import Instance
+from livemig.objects.migration import Migration
 from livemig.objects.migration_states import Status
 from tests.functional.compute.test_faults import (
     BUSY,
+    CONVERGES,
     SLOW,
     go_on,
+    hold,
     moved,
     plan,
 )
@@ -249,3 +253,84 @@ def test_a_guest_is_made_though_the_keeper_was_away(deployment, name):
     instance.refresh()
     assert instance.vm_state == 'active'
     assert deployment.world.running(instance.uuid) == ('host1',)
+
+
+def test_after_a_restart_who_was_under_way_does_not_wait(deploy):
+    """One may run at once: not the one that was waiting for it."""
+    deployment = deploy(
+        options=[*SLOW, ('DEFAULT', 'max_concurrent_live_migrations', 1)]
+    )
+    first, second, third = (deployment.boot(**CONVERGES) for _ in range(3))
+    one = hold(deployment, first, 1)
+    two = deployment.migrate(second)
+    three = deployment.migrate(third)
+    deployment.stop_manager('host1')
+    deployment.start_manager('host1')
+    deployment.clock.until_blocked()
+    registry = deployment.managers['host1'].registry
+    assert [r.migration_id for r in registry.all()] == [
+        one.id,
+        two.id,
+        three.id,
+    ]
+    two.refresh()
+    assert two.status == Status.QUEUED
+    go_on(deployment)
+    moved(deployment, first, one)
+    moved(deployment, second, two)
+    moved(deployment, third, three)
+
+
+def test_a_lowered_limit_leaves_nobody_alone_after_a_restart(deploy):
+    """Each that is under way has a runner, however many may begin."""
+    deployment = deploy(options=SLOW)
+    guests = [deployment.boot(**CONVERGES) for _ in range(2)]
+    migrations = [hold(deployment, guest, 1) for guest in guests]
+    deployment.stop_manager('host1')
+    deployment.start_manager(
+        'host1', [('DEFAULT', 'max_concurrent_live_migrations', 1)]
+    )
+    deployment.clock.until_blocked(2)
+    go_on(deployment)
+    for guest, migration in zip(guests, migrations, strict=True):
+        moved(deployment, guest, migration)
+
+
+def threads_of(migration):
+    name = f'journal-{migration.id}'
+    return [t for t in threading.enumerate() if t.name == name]
+
+
+def test_what_has_just_ended_is_not_taken_up_again(deployment):
+    """It was listed as running, and has ended since."""
+    instance = deployment.boot()
+    migration = deployment.migrate(instance)
+    listed = Migration.get(deployment.context(), migration.id)
+    moved(deployment, instance, migration)
+    assert listed.status != Status.COMPLETED
+    told = deployment.database.action_get(instance.uuid, migration.request_id)[
+        'events'
+    ]
+    deployment.managers['host1']._take_up(listed)
+    deployment.settled()
+    assert (
+        deployment.database.action_get(instance.uuid, migration.request_id)[
+            'events'
+        ]
+        == told
+    )
+    assert threads_of(migration) == []
+
+
+def test_a_runner_nobody_needs_leaves_no_thread(deploy):
+    """A message and the look for work come at the same time."""
+    deployment = deploy(options=SLOW)
+    instance = deployment.boot(**BUSY)
+    migration = hold(deployment, instance, 1)
+    manager = deployment.managers['host1']
+    get, answers = manager.registry.get, [None]
+    manager.registry.get = lambda number: (
+        answers.pop() if answers else get(number)
+    )
+    manager.look_for_work()
+    assert len(threads_of(migration)) == 1
