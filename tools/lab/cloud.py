@@ -365,6 +365,10 @@ class Cloud:
         """What the command line needs to log in."""
         return self.login.environment(user or self.admin)
 
+    def clouds(self) -> dict[str, Any]:
+        """What clouds.yaml says: a cloud for each user, of that name."""
+        return self.login.clouds(self.users)
+
     def cli(
         self, *words: str, user: User | None = None, timeout_s: float = 120
     ) -> subprocess.CompletedProcess[str]:

@@ -241,13 +241,25 @@ class Keystone(Server):
             self.as_admin('PATCH', f'/users/{user}', body)
         return user
 
+    def user_id(self, name: str) -> str:
+        """The id of a user who is there. Raises LabError."""
+        found = self._found('user', name)
+        if not found:
+            raise LabError(f'keystone has no user {name}')
+        return found
+
     def grant(self, role: str, user_id: str, project_id: str) -> None:
         """Give a user that role (its name) in a project."""
         path = f'/projects/{project_id}/users/{user_id}/roles'
         self.as_admin('PUT', f'{path}/{self.role(role)}')
 
+    def grant_on_domain(self, role: str, user_id: str) -> None:
+        """The same in the domain Default, for tokens of it."""
+        path = f'/domains/{DOMAIN_ID}/users/{user_id}/roles'
+        self.as_admin('PUT', f'{path}/{self.role(role)}')
+
     def revoke_role(self, role: str, user_id: str, project_id: str) -> None:
-        """Take it back; tokens that have it become invalid."""
+        """Take it back; from tokens that were issued before too."""
         path = f'/projects/{project_id}/users/{user_id}/roles'
         self.as_admin('DELETE', f'{path}/{self.role(role)}')
 
@@ -287,13 +299,21 @@ class Keystone(Server):
         return service
 
     def _found_or_made(self, kind: str, name: str, **values: str) -> str:
-        """This object makes all there is, beyond what bootstrap made."""
+        found = self._found(kind, name)
+        if not found:
+            body = {kind: {'name': name, **values}}
+            made = self.as_admin('POST', f'/{kind}s', body)
+            found = self._ids[kind, name] = str(made[kind]['id'])
+        return found
+
+    def _found(self, kind: str, name: str) -> str:
+        """Its id; empty if there is none. Nobody but this object makes or
+        removes anything, so what was found stays."""
         if (kind, name) not in self._ids:
             query = urllib.parse.urlencode({'name': name})
             found = self.as_admin('GET', f'/{kind}s?{query}')[f'{kind}s']
             if not found:
-                body = {kind: {'name': name, **values}}
-                found = [self.as_admin('POST', f'/{kind}s', body)[kind]]
+                return ''
             self._ids[kind, name] = str(found[0]['id'])
         return self._ids[kind, name]
 

@@ -46,6 +46,9 @@ class Login(Protocol):
     def environment(self, user: User) -> dict[str, str]:
         """What command lines need to log in."""
 
+    def clouds(self, users: Iterable[User]) -> dict[str, Any]:
+        """clouds.yaml, with a cloud for each user, of that name."""
+
 
 class FileLogin:
     """HTTP basic authentication against a file."""
@@ -79,6 +82,21 @@ class FileLogin:
             'OS_ENDPOINT': self._url,
             'OS_USERNAME': user.name,
             'OS_PASSWORD': user.password,
+        }
+
+    def clouds(self, users: Iterable[User]) -> dict[str, Any]:
+        return {
+            'clouds': {
+                user.name: {
+                    'auth_type': 'http_basic',
+                    'auth': {
+                        'endpoint': self._url,
+                        'username': user.name,
+                        'password': user.password,
+                    },
+                }
+                for user in users
+            }
         }
 
 
@@ -119,7 +137,6 @@ class KeystoneLogin:
         return self._keystone.environment(account(user))
 
     def clouds(self, users: Iterable[User]) -> dict[str, Any]:
-        """clouds.yaml, with a cloud for each user, of that name."""
         return self._keystone.clouds({u.name: account(u) for u in users})
 
 
