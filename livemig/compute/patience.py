@@ -16,6 +16,9 @@ LOG = log.getLogger(__name__)
 
 T = TypeVar('T')
 
+#: The same for what only a host's hypervisor can answer.
+HYPERVISOR_AWAY = (*AWAY, exception.HypervisorUnavailable)
+
 #: How soon what could not be reached is asked again, s.
 RETRY_S = 1.0
 
@@ -34,18 +37,20 @@ class Patience:
         call: Callable[[], T],
         patience_s: float | None = None,
         never_sent: bool = False,
+        away: tuple[type[exception.LivemigError], ...] = AWAY,
     ) -> T:
         """Call until the far end answers.
 
         :param patience_s: give up after that; None = never.
         :param never_sent: wait for the broker, not for a silent host.
+        :param away: the errors that are no answer.
         :raises Stopped:
         """
         began_s = self.clock.monotonic_s()
         while True:
             try:
                 return call()
-            except AWAY as exc:
+            except away as exc:
                 silent = isinstance(exc, exception.ReplyTimeout)
                 waited_s = self.clock.monotonic_s() - began_s
                 if (never_sent and silent) or (

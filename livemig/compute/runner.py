@@ -30,7 +30,7 @@ from livemig.compute.ending import Ending, Way
 from livemig.compute.journal import AWAY
 from livemig.compute.monitor import Stopped
 from livemig.compute.outcome import Outcome
-from livemig.compute.patience import Patience
+from livemig.compute.patience import HYPERVISOR_AWAY, Patience
 from livemig.compute.record import Record
 from livemig.compute.rpcapi import ComputeAPI
 from livemig.notifications import Notifier, Phase
@@ -227,7 +227,9 @@ class Runner:
         """The guest has moved: make that lasting on both sides."""
         self._story.tell('live_migration_post', Phase.START)
         try:
-            answer = self._patience.ask(self._post_at_destination)
+            answer = self._patience.ask(
+                self._post_at_destination, away=HYPERVISOR_AWAY
+            )
             self._patience.hypervisor(
                 lambda: self._driver.finish_source(self._plan)
             )
@@ -309,7 +311,7 @@ class Runner:
 
     def _look(self) -> Outcome:
         here = self._guest_here()
-        there = self._patience.ask(self._guest_there)
+        there = self._patience.ask(self._guest_there, away=HYPERVISOR_AWAY)
         found = outcome.outcome(here, there)
         LOG.info(
             'Migration %(id)s: source %(source)s says %(here)s, destination '

@@ -19,6 +19,7 @@ from tests.functional.compute.test_faults import (
     hold,
     moved,
     plan,
+    stayed,
 )
 
 
@@ -334,3 +335,36 @@ def test_a_runner_nobody_needs_leaves_no_thread(deploy):
     )
     manager.look_for_work()
     assert len(threads_of(migration)) == 1
+
+
+def test_a_destination_whose_daemon_restarts_is_waited_for(deploy):
+    """The guest has come: a daemon that is away is no failure."""
+    deployment = deploy(options=SLOW)
+    instance = deployment.boot(disks=[DISK])
+    driver = deployment.managers['host2']._driver
+    finish = driver.finish_destination
+    restarts = [20.0]
+
+    def restart_first(guest_id, migration_id):
+        if restarts:
+            deployment.world.restart_daemon('host2', restarts.pop())
+        finish(guest_id, migration_id)
+
+    driver.finish_destination = restart_first
+    migration = deployment.migrate(instance)
+    moved(deployment, instance, migration)
+
+
+def test_looking_at_a_destination_that_is_away_outlives_it(deploy):
+    """Its daemon's restart is what ended the transfer."""
+    deployment = deploy(options=SLOW)
+    instance = deployment.boot(**BUSY)
+    migration = hold(deployment, instance, 20)
+    runner = deployment.managers['host1'].registry.get(migration.id)
+    deployment.world.restart_daemon('host2', 20.0)
+    go_on(deployment)
+    deployment.until(
+        lambda: runner not in deployment.managers['host1'].registry.all()
+    )
+    stayed(deployment, instance, migration, Status.FAILED)
+    assert 'client socket is closed' in migration.reason
