@@ -67,9 +67,10 @@ def ending(
         return Ending(Way.FORTH)
     if found in (Outcome.LOST, Outcome.TWICE):
         return Ending(Way.NONE)
+    if status is Status.POST_COPY:
+        # What had been switched does not come back by itself: what is at
+        # the source is only what it left there.
+        return Ending(Way.NONE)
     if found is Outcome.SHUT_OFF_AT_SOURCE:
         return Ending(Way.BACK, Event.FAIL)
-    if status is Status.POST_COPY:
-        # What had been switched does not come back by itself.
-        return Ending(Way.NONE)
     return Ending(Way.BACK, Event.ABORT if aborted else Event.FAIL)

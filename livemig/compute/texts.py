@@ -61,6 +61,9 @@ def lost(found: Outcome, migration: Migration) -> str:
         'are damaged.',
         Outcome.AT_SOURCE: f'The guest is at {source} although it had been '
         'switched to post-copy. Look at it before using it.',
+        Outcome.SHUT_OFF_AT_SOURCE: 'The guest ended in post-copy: what is '
+        f'left of it is shut off at {source}. Look at the QEMU logs of both '
+        'hosts.',
     }[found]
 
 
