@@ -40,6 +40,8 @@ REQUESTED_HOST = policy.Rule(
 
 #: Servers one request may make.
 MAX_COUNT = 100
+#: Metadata items that a server may have.
+MAX_METADATA = 128
 
 
 # -- the request ------------------------------------------------------------
@@ -58,9 +60,9 @@ _COUNT: Schema = {
         {'type': 'string', 'pattern': '^([1-9][0-9]?|100)$'},
     ]
 }
-_METADATA: Schema = {
+METADATA: Schema = {
     'type': 'object',
-    'maxProperties': 128,
+    'maxProperties': MAX_METADATA,
     'propertyNames': {'pattern': '^[a-zA-Z0-9-_:. ]{1,255}$'},
     'additionalProperties': _SHORT,
 }
@@ -84,7 +86,7 @@ _PROPERTIES: tuple[tuple[V, V, str, Schema], ...] = tuple(
             ]
         }),
         (1, 202, 'imageRef', {'anyOf': [{'enum': ['']}, UUID]}),
-        (1, 202, 'metadata', _METADATA),
+        (1, 202, 'metadata', METADATA),
         (1, 202, 'adminPass', {'type': 'string', 'maxLength': 255}),
         (1, 202, 'accessIPv4', {'enum': ['', None]}),
         (1, 202, 'accessIPv6', {'enum': ['', None]}),
@@ -119,7 +121,8 @@ _PROPERTIES: tuple[tuple[V, V, str, Schema], ...] = tuple(
 )  # fmt: skip
 
 
-def _schema(version: V) -> Schema:
+def property_schemas(version: V) -> dict[str, Schema]:
+    """What a server is asked to be, at that version: name -> schema."""
     properties = {
         name: schema
         for first, last, name, schema in _PROPERTIES
@@ -128,6 +131,11 @@ def _schema(version: V) -> Schema:
     if version >= V(2, 94):
         # A fully qualified one from here on.
         properties['hostname'] = {**HOST}
+    return properties
+
+
+def _schema(version: V) -> Schema:
+    properties = property_schemas(version)
     required = ['name', 'flavorRef']
     if version >= V(2, 37):
         required.append('networks')

@@ -114,6 +114,13 @@ for an API that is reached through a proxy which rewrites paths.
         default=True,
         help='Whether the answers of create and rescue contain ``adminPass``.',
     ),
+    cfg.StrOpt(
+        'rescue_image_ref',
+        help="""
+Id of the image of the catalogue that a server is rescued with when the
+request names none. Unset: the image the server was made of.
+""",
+    ),
 ]
 
 

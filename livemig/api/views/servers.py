@@ -284,3 +284,15 @@ SINGLE_SERVER: tuple[Field, ...] = (
 BRIEF_SERVER: tuple[Field, ...] = tuple(
     field for field in SERVER if field.name in ('id', 'name', 'links')
 )
+
+#: Before 2.75 the answer to a change was shorter than that to a question.
+_NOT_IN_OLD_UPDATES = (
+    'config_drive', 'host_status', 'key_name', 'OS-EXT-', 'OS-SRV-USG:',
+    'os-extended-volumes:',
+)  # fmt: skip
+UPDATED_SERVER: tuple[Field, ...] = tuple(
+    dataclasses.replace(field, first=max(field.first, V(2, 75)))
+    if field.name.startswith(_NOT_IN_OLD_UPDATES)
+    else field
+    for field in SINGLE_SERVER
+)

@@ -15,6 +15,8 @@ class Example:
     :ivar path: with ``{server_id}`` in the place of the server's id.
     :ivar version: one that has it.
     :ivar free: which keys the innermost object has is up to the client.
+    :ivar anything: nobody looks at what stands under the body's key.
+    :ivar good: bodies that a walker might think to be wrong.
     :ivar root: what the path is below.
     """
 
@@ -24,6 +26,8 @@ class Example:
     server: str = 'active'
     version: str = '2.202'
     free: bool = False
+    anything: bool = False
+    good: tuple[Any, ...] = ()
     root: str = '/v2.1'
 
     def at(self, server_id: str) -> str:
@@ -32,6 +36,15 @@ class Example:
     @property
     def url(self) -> str:
         return self.at(SERVERS[self.server])
+
+
+_ACTION = '/servers/{server_id}/action'
+_METADATA = '/servers/{server_id}/metadata'
+
+
+def _plain(name: str, server: str = 'active') -> Example:
+    """An action with nothing in its body."""
+    return Example('POST', _ACTION, {name: None}, server, anything=True)
 
 
 _ONE = f'/servers/{{server_id}}/migrations/{MIGRATIONS["running"]}'
@@ -53,6 +66,55 @@ EXAMPLES = {
                 'networks': 'none',
             }
         },
+    ),
+    'servers:update': Example(
+        'PUT',
+        '/servers/{server_id}',
+        {'server': {'name': 'other', 'description': None}},
+        good=(
+            {'server': {'name': 'other'}},
+            {'server': {'description': None}},
+        ),
+    ),
+    'server_metadata:index': Example('GET', _METADATA),
+    'server_metadata:create': Example(
+        'POST', _METADATA, {'metadata': {'a': 'b'}}, free=True
+    ),
+    'server_metadata:update_all': Example(
+        'PUT', _METADATA, {'metadata': {'kind': 'b'}}, free=True
+    ),
+    'server_metadata:show': Example('GET', f'{_METADATA}/kind'),
+    'server_metadata:update': Example(
+        'PUT', f'{_METADATA}/kind', {'meta': {'kind': 'b'}}, free=True
+    ),
+    'server_metadata:delete': Example('DELETE', f'{_METADATA}/kind'),
+    'servers:pause': _plain('pause'),
+    'servers:unpause': _plain('unpause', 'paused'),
+    'servers:suspend': _plain('suspend'),
+    'servers:resume': _plain('resume', 'suspended'),
+    'servers:start': _plain('os-start', 'stopped'),
+    'servers:stop': _plain('os-stop'),
+    'servers:reboot': Example('POST', _ACTION, {'reboot': {'type': 'HARD'}}),
+    'servers:rescue': Example(
+        'POST',
+        _ACTION,
+        {'rescue': {'adminPass': 'secret', 'rescue_image_ref': IMAGE}},
+        good=(
+            {'rescue': None},
+            {'rescue': {'adminPass': 'secret'}},
+            {'rescue': {'rescue_image_ref': IMAGE}},
+        ),
+    ),
+    'servers:unrescue': _plain('unrescue', 'rescued'),
+    'servers:lock': Example(
+        'POST',
+        _ACTION,
+        {'lock': {'locked_reason': 'do not touch'}},
+        good=({'lock': None}, {'lock': {}}),
+    ),
+    'servers:unlock': _plain('unlock', 'locked'),
+    'servers:reset_state': Example(
+        'POST', _ACTION, {'os-resetState': {'state': 'error'}}
     ),
     'servers:migrate_live': Example(
         'POST',

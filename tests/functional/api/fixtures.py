@@ -22,6 +22,7 @@ NAMES = {
     'SERVICE3': world.SPARE_SERVICE,
     'UNKNOWN': world.UNKNOWN,
     'IMAGE': world.IMAGE,
+    'STABLE_IMAGE': world.STABLE_IMAGE,
     'OWN': world.OWN,
     'FOREIGN': world.FOREIGN,
 }

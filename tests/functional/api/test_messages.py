@@ -397,10 +397,10 @@ def test_delete_that_races(world: World) -> None:
     update = world.store.instance_update
     raced = []
 
-    def racing(uuid, values, expected=None):
+    def racing(uuid, values, *more):
         if not raced:
             raced.append(update(uuid, {'task_state': None, 'host': 'host2'}))
-        return update(uuid, values, expected)
+        return update(uuid, values, *more)
 
     world.store.instance_update = racing
     answer = world.ask('DELETE', f'/servers/{SERVERS["running"]}')

@@ -249,7 +249,10 @@ def spoiled(body: Any, free: bool = False) -> list[Any]:
 def test_body_with_one_thing_wrong(world: World, name: str) -> None:
     example = EXAMPLES[name]
     for body in spoiled(example.body, example.free):
-        check(ask(world, example, body=body), 400)
+        if example.anything and len(body) == 1:
+            continue
+        if body not in example.good:
+            check(ask(world, example, body=body), 400)
     assert world.messages == []
 
 

@@ -68,6 +68,6 @@ def test_servers(compute) -> None:
     compute.delete_server(made)
     assert compute.find_server('new') is None
     # Page after page, by the links.
-    assert len(list(compute.servers(limit=5))) == 22
+    assert len(list(compute.servers(limit=5))) == 24
     assert {s.state for s in compute.services()} == {'up'}
     assert [f.name for f in compute.flavors()] == ['tiny', 'small', 'secret']

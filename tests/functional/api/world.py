@@ -37,6 +37,7 @@ from tests.clock import VirtualClock
 OWN = '5f705771-3aa9-4f4c-8660-0d9522ffdbea'
 FOREIGN = '0ddba11-0000-4000-8000-000000000000'
 IMAGE = '70a599e0-31e7-49b7-b260-868f441e862b'
+STABLE_IMAGE = '57ab1e00-31e7-49b7-b260-868f441e862b'
 UNKNOWN = 'deadbeef-dead-4ead-8ead-deadbeefdead'
 
 ADMIN = ('admin', 'manager', 'member', 'reader')
@@ -69,7 +70,13 @@ CATALOGUE = {
                 {'device': 'vdb', 'format': 'raw', 'size_gib': 1},
             ],
             'properties': {'os': 'none'},
-        }
+        },
+        {
+            'id': STABLE_IMAGE, 'name': 'stable', 'kernel': '/images/proof',
+            'properties': {
+                'hw_rescue_bus': 'virtio', 'hw_rescue_device': 'disk',
+            },
+        },
     ],
 }  # fmt: skip
 
@@ -84,6 +91,7 @@ _DIFFERENCES: dict[str, dict[str, Any]] = {
     'paused': {'vm_state': 'paused', 'power_state': 3},
     'rescued': {'vm_state': 'rescued'},
     'stopped': {'vm_state': 'stopped', 'power_state': 4},
+    'suspended': {'vm_state': 'suspended', 'power_state': 7},
     'error': {'vm_state': 'error'},
     'building': {
         'vm_state': 'building', 'task_state': 'scheduling', 'host': None,
@@ -92,6 +100,7 @@ _DIFFERENCES: dict[str, dict[str, Any]] = {
     'never-launched': {'launched_at': None},
     'pausing': {'task_state': 'pausing'},
     'locked': {'locked': True, 'locked_by': 'owner'},
+    'locked-by-admin': {'locked': True, 'locked_by': 'admin'},
     'foreign': {'project_id': FOREIGN, 'user_id': 'stranger'},
     'deleted': {},
     'accepted': {},
