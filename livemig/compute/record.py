@@ -75,14 +75,18 @@ class Record:
             )
 
     def fire(self, event: Event, *args: Any) -> None:
-        """See ``Migration.fire``; after what was noted before it."""
+        """See ``Migration.fire``; after what was noted before it.
+
+        :raises StateConflict: somebody else ended or moved it on.
+        """
 
         def fire() -> None:
+            becomes = migration_states.after(self.status, event)
             try:
                 self.migration.fire(event, *args)
             except exception.StateConflict:
                 # A reply was lost after the swap: it has happened.
-                if self.status in migration_states.accepts(event):
+                if self.status is not becomes:
                     raise
 
         self.written()

@@ -207,7 +207,11 @@ class Runner:
         self._settle()
 
     def _already_seen(self) -> Seen:
-        """What the guest itself tells of what was done before."""
+        """What record and guest tell of what was done before."""
+        if self._record.status is Status.POST_COPY:
+            return dataclasses.replace(
+                self._seen, post_copy_started=True, post_copy_seen=True
+            )
         state = self._guest_here()
         if state is None or state.power is not jobs.Power.PAUSED:
             return self._seen
@@ -336,6 +340,8 @@ class Runner:
                 self._seen, post_copy_started=True, post_copy_seen=True
             )
             self._story.switched()
+            self._record.written()
+            self._record.reread()
         job = self._patience.hypervisor(
             lambda: self._driver.job(self.instance_uuid)
         )

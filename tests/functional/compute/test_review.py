@@ -1,16 +1,20 @@
 """Races, losses and deaths found by reading: one test each."""
 
 import contextlib
+import dataclasses
 import threading
 
 import pytest
 
 from livemig import exception
+from livemig.compute.journal import Journal
+from livemig.compute.patience import Patience
+from livemig.compute.record import Record
 from livemig.compute.rpcapi import ComputeAPI
 from livemig.conductor.manager import ConductorManager
 from livemig.objects.instance import Instance
 from livemig.objects.migration import Migration
-from livemig.objects.migration_states import Status
+from livemig.objects.migration_states import Event, Status
 from tests.functional.compute.test_faults import (
     BUSY,
     CONVERGES,
@@ -21,6 +25,8 @@ from tests.functional.compute.test_faults import (
     plan,
     stayed,
 )
+
+POST_COPY = [('libvirt', 'live_migration_permit_post_copy', True)]
 
 
 class Slow(ComputeAPI):
@@ -368,3 +374,89 @@ def test_looking_at_a_destination_that_is_away_outlives_it(deploy):
     )
     stayed(deployment, instance, migration, Status.FAILED)
     assert 'client socket is closed' in migration.reason
+
+
+def in_post_copy(deployment, instance):
+    """A migration in post-copy over a slow link, at 63 s."""
+    host = deployment.world.hosts['host1']
+    host.pace = dataclasses.replace(host.pace, link_bytes_per_s=4 * 1024**2)
+    migration = hold(deployment, instance, 60)
+    deployment.force(migration)
+    deployment.clock.limit_s = 63
+
+    def switched():
+        migration.refresh()
+        return migration.status == Status.POST_COPY
+
+    deployment.until(switched)
+    return migration
+
+
+def test_what_ended_in_post_copy_while_nobody_looked_says_so(deploy):
+    deployment = deploy(options=[*SLOW, *POST_COPY])
+    instance = deployment.boot(**BUSY)
+    migration = in_post_copy(deployment, instance)
+    deployment.stop_manager('host1')
+    go_on(deployment)
+    deployment.clock.advance(60)
+    assert deployment.world.running(instance.uuid) == ('host2',)
+    deployment.start_manager('host1')
+    moved(deployment, instance, migration)
+    assert migration.completed_by == 'post-copy'
+    assert migration.downtime_ms is None
+
+
+class Calm(Patience):
+    """Has all the time of the world, and takes none."""
+
+    def wait(self, seconds):
+        """At once."""
+
+
+@pytest.fixture
+def record(deployment):
+    """The record of a migration that is accepted."""
+    instance = deployment.boot()
+    journal = Journal('1', lambda values: None)
+    patience = Calm(deployment.clock, threading.Event(), 'Migration 1')
+    yield Record(
+        deployment.context(), deployment.begin(instance), journal, patience
+    )
+    journal.close()
+
+
+def test_a_status_whose_answer_was_lost_has_been_reached(record):
+    fire = record.migration.store.migration_fire
+
+    class Mute:
+        """Writes, and is gone before it has answered once."""
+
+        def __init__(self, store):
+            self._store = store
+            self.fired = 0
+
+        def __getattr__(self, name):
+            return getattr(self._store, name)
+
+        def migration_fire(self, *args):
+            self.fired += 1
+            row = fire(*args)
+            if self.fired == 1:
+                raise exception.DatabaseUnreachable()
+            return row
+
+    mute = Mute(record.migration.store)
+    record.migration._context.store = mute
+    record.fire(Event.ENQUEUE)
+    assert mute.fired == 2
+    assert record.status is Status.QUEUED
+
+
+def test_a_status_that_somebody_else_set_is_not_taken_for_ours(record):
+    """Else the guest would have moved, and the record not know it."""
+    for event in (Event.ENQUEUE, Event.PREPARE, Event.START):
+        record.fire(event)
+    other = Migration.get(record.migration._context, record.migration.id)
+    other.fire(Event.FAIL)
+    with pytest.raises(exception.StateConflict):
+        record.fire(Event.MEMORY_COPIED)
