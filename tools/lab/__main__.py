@@ -67,7 +67,11 @@ def _parser() -> argparse.ArgumentParser:
         ('broker', 'a private RabbitMQ'),
         ('postgresql', 'a private PostgreSQL'),
         ('mariadb', 'a private MariaDB'),
-        ('keystone', 'a private Keystone (the first time from PyPI, 1 min)'),
+        (
+            'keystone',
+            'a private Keystone (the first time from PyPI, 1 min); its '
+            'administrator is the cloud "lab" of D/keystone/clouds.yaml',
+        ),
     ):
         start.add_argument(
             f'--{flag}', action='store_true', help=f'add {text}'

@@ -77,9 +77,13 @@ class Keystone(Server):
         self._python = environment(cache_root())
         self._options: dict[str, dict[str, object]] = {}
         self._ids: dict[tuple[str, str], str] = {}
-        super().__init__(keeper)
-        self.admin = Account('admin', self.password, 'admin')
         self._admin_token = ''
+        super().__init__(keeper)
+
+    @property
+    def admin(self) -> Account:
+        """The one whom bootstrap makes."""
+        return Account('admin', self.password, 'admin')
 
     @property
     def url(self) -> str:
@@ -111,6 +115,8 @@ class Keystone(Server):
             'identity': {'password_hash_rounds': 4, 'max_password_length': 72},
         }
         self._file('keystone.conf', self._text())
+        # For whoever started the lab by hand.
+        self._file('clouds.yaml', json.dumps(self.clouds({'lab': self.admin})))
 
     def _text(self) -> str:
         lines = []

@@ -23,6 +23,8 @@ from tests.functional.api.world import (
     OWN,
     READER,
     SERVERS,
+    SERVICE,
+    SPARE_SERVICE,
     World,
 )
 
@@ -40,6 +42,8 @@ NAMES = {
     'own': OWN,
     'foreign': FOREIGN,
     'image': IMAGE,
+    'service': SERVICE,
+    'spare-service': SPARE_SERVICE,
     'migration': str(MIGRATIONS['running']),
 }
 
@@ -58,6 +62,7 @@ class Case:
     def __init__(self, row: dict[str, Any]) -> None:
         self.ask: str = row['ask']
         self.operation: str = row['operation']
+        self.version: str = row.get('version', '2.202')
         self.method, _, path = self.ask.partition(' ')
         self.path = filled(path)
         body = json.dumps(row['body']) if 'body' in row else 'null'
@@ -79,6 +84,7 @@ class Case:
                 answer = world.ask(
                     self.method,
                     self.path,
+                    self.version,
                     body=self.body,
                     roles=roles,
                     project=project,
