@@ -48,7 +48,7 @@ case " $parts " in
         ;;
 esac
 case " $parts " in
-    *' integration '*) purposes="$purposes broker postgresql mariadb" ;;
+    *' integration '*) purposes="$purposes broker postgresql mariadb keystone" ;;
 esac
 packages $purposes
 environment libvirt,postgresql,mysql,keystone,clients,test,check
