@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from oslo_log import log
 
-from livemig import concurrency, context, exception
-from livemig.compute import rpcapi
+from livemig import context, exception
+from livemig.compute import rpcapi, specs
+from livemig.compute.hands import Hands
 from livemig.compute.journal import AWAY
 from livemig.notifications import Notifier, Phase
 from livemig.objects import action as actions
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from livemig.compute.registry import Registry
 
 LOG = log.getLogger(__name__)
+
+#: What an instance becomes whose guest has shut itself down.
+_MAY_SHUT_DOWN = {
+    VmState.ACTIVE: VmState.STOPPED,
+    VmState.RESCUED: VmState.RESCUED,
+}
 
 
 class Recorded:
@@ -83,33 +89,15 @@ class Instances:
         driver: virt.Driver,
         notifier: Notifier,
         compute_api: rpcapi.ComputeAPI,
+        hands: Hands,
+        guest_network: str = '',
     ) -> None:
         self._host = host
         self._driver = driver
         self._notifier = notifier
         self._compute_api = compute_api
-        self._lock = concurrency.Lock()
-        self._busy: set[str] = set()
-
-    @contextlib.contextmanager
-    def _alone(self, instance_uuid: str) -> Iterator[bool]:
-        """Only one thread at a time makes or destroys a guest.
-
-        A message and the periodic look at the records may find the same
-        work; a disk made twice would be taken from a guest that runs.
-
-        :returns: False if another one is at it: whatever is still to be
-            done then is found on the record.
-        """
-        with self._lock:
-            alone = instance_uuid not in self._busy
-            self._busy.add(instance_uuid)
-        try:
-            yield alone
-        finally:
-            if alone:
-                with self._lock:
-                    self._busy.discard(instance_uuid)
+        self._hands = hands
+        self._guest_network = guest_network
 
     def carry_on(
         self, ctxt: context.RequestContext, registry: Registry
@@ -135,7 +123,7 @@ class Instances:
     # -- make ---------------------------------------------------------------
     def build(self, ctxt: context.RequestContext, instance_uuid: str) -> None:
         """Make the guest; repeating is harmless."""
-        with self._alone(instance_uuid) as alone:
+        with self._hands.alone(instance_uuid) as alone:
             if alone:
                 self._build(ctxt, instance_uuid)
 
@@ -159,7 +147,10 @@ class Instances:
                 'compute_build_instance',
                 notify,
             ):
-                self._driver.spawn(spec_of(instance))
+                self._give_address(instance)
+                self._driver.spawn(
+                    specs.spec_of(instance, self._guest_network)
+                )
         except (exception.HypervisorUnavailable, *AWAY):
             # Nothing is known to be wrong with it: it is taken up again.
             raise
@@ -172,6 +163,11 @@ class Instances:
             instance.add_fault(500, exc.message, self._host)
         else:
             self._built(instance, VmState.ACTIVE, PowerState.RUNNING)
+
+    def _give_address(self, instance: Instance) -> None:
+        """The record keeps it: it outlives hosts and rebuildings."""
+        if self._guest_network and not instance.mac_address:
+            instance.update_values(mac_address=specs.mac_of(instance.uuid))
 
     def _built(
         self, instance: Instance, vm_state: VmState, power: PowerState
@@ -194,7 +190,7 @@ class Instances:
         self, ctxt: context.RequestContext, instance_uuid: str
     ) -> None:
         """Destroy the guest, then the record; repeating is harmless."""
-        with self._alone(instance_uuid) as alone:
+        with self._hands.alone(instance_uuid) as alone:
             if alone:
                 self._terminate(ctxt, instance_uuid)
 
@@ -236,10 +232,10 @@ class Instances:
             self._driver.destroy(instance.uuid)
             instance.destroy()
 
-    def after_migration(
+    def after_work(
         self, ctxt: context.RequestContext, instance_uuid: str
     ) -> None:
-        """Its migration has ended: was it deleted meanwhile?"""
+        """What kept it busy has ended: was it deleted meanwhile?"""
         try:
             self.terminate(ctxt, instance_uuid)
         except exception.LivemigError as exc:
@@ -252,31 +248,42 @@ class Instances:
     def sync_power_states(
         self, ctxt: context.RequestContext, registry: Registry
     ) -> None:
-        """A guest that shut itself down shows as such."""
+        """A guest that shut itself down shows as such.
+
+        A rescued one stays rescued: its way back is unrescue, not start.
+        """
         guests = self._driver.guests()
         for instance in Instance.list(
-            ctxt, {'host': self._host, 'task_state': None}
+            ctxt,
+            {
+                'host': self._host,
+                'task_state': None,
+                'vm_state': sorted(map(str, _MAY_SHUT_DOWN)),
+            },
         ):
-            state = guests.get(instance.uuid)
-            if registry.of_instance(instance.uuid) or state is None:
-                continue
+            # The first reading may be older than the record: a start in
+            # between shows in the second.
             if (
-                instance.vm_state == VmState.ACTIVE
-                and state.power is jobs.Power.SHUTOFF
-                and state.reason is not jobs.Reason.MIGRATED
+                _shows_running(instance)
+                and not registry.of_instance(instance.uuid)
+                and _is_off(guests.get(instance.uuid))
+                and _is_off(self._driver.guest_state(instance.uuid))
             ):
-                LOG.info('Guest %s has shut down.', instance.uuid)
-                instance.swap(
-                    {
-                        'vm_state': str(VmState.STOPPED),
-                        'power_state': int(PowerState.SHUTDOWN),
-                    },
-                    {
-                        'vm_state': str(VmState.ACTIVE),
-                        'task_state': None,
-                        'host': self._host,
-                    },
-                )
+                self._has_shut_down(instance)
+
+    def _has_shut_down(self, instance: Instance) -> None:
+        LOG.info('Guest %s has shut down.', instance.uuid)
+        instance.swap(
+            {
+                'vm_state': str(_MAY_SHUT_DOWN[VmState(instance.vm_state)]),
+                'power_state': int(PowerState.SHUTDOWN),
+            },
+            {
+                'vm_state': instance.vm_state,
+                'task_state': None,
+                'host': self._host,
+            },
+        )
 
     def _notify(
         self,
@@ -292,30 +299,17 @@ class Instances:
         return notify
 
 
-def spec_of(instance: Instance) -> virt.GuestSpec:
-    """The record -> what the driver is to build."""
-    image = instance.image or {}
-    disks = []
-    for index, disk in enumerate(image.get('disks') or []):
-        size = int(disk.get('size_bytes') or 0)
-        if index == 0:
-            size = max(size, instance.root_gb * 1024**3)
-        disks.append(
-            virt.DiskSpec(
-                device=disk['device'],
-                format=disk.get('format', 'qcow2'),
-                size_bytes=size,
-                image_file=disk.get('image_file') or '',
-                image_format=disk.get('image_format') or 'raw',
-            )
-        )
-    return virt.GuestSpec(
-        guest_id=instance.uuid,
-        name=instance.display_name,
-        memory_mib=instance.memory_mb,
-        vcpus=instance.vcpus,
-        kernel=image.get('kernel') or '',
-        initrd=image.get('initrd') or '',
-        cmdline=image.get('cmdline') or '',
-        disks=tuple(disks),
+def _shows_running(instance: Instance) -> bool:
+    return (
+        instance.vm_state == VmState.ACTIVE
+        or instance.power_state != PowerState.SHUTDOWN
+    )
+
+
+def _is_off(state: jobs.GuestState | None) -> bool:
+    """It has shut down here, and has not merely moved or been saved."""
+    return (
+        state is not None
+        and state.power is jobs.Power.SHUTOFF
+        and state.reason not in (jobs.Reason.MIGRATED, jobs.Reason.SAVED)
     )

@@ -13,8 +13,9 @@ from oslo_log import log
 
 from livemig import concurrency, context, exception, notifications
 from livemig import rpc as rpcs
-from livemig.compute import instances, requests, rpcapi
+from livemig.compute import instances, power, powering, requests, rpcapi
 from livemig.compute.convergence import Do
+from livemig.compute.hands import Hands
 from livemig.compute.prechecks import Prechecks
 from livemig.compute.registry import Registry
 from livemig.compute.runner import POWER_STATES, Runner, Tools
@@ -90,14 +91,34 @@ class ComputeManager:
             lambda: int(conf.max_concurrent_live_migrations), self._ended
         )
         self._prechecks = Prechecks(conf, self.host, driver, compute_api)
+        hands = Hands()
         self._instances = instances.Instances(
-            self.host, driver, notifier, self._compute_api
+            self.host,
+            driver,
+            notifier,
+            self._compute_api,
+            hands,
+            conf.libvirt.guest_network,
+        )
+        self.powering = powering.Powering(
+            conf,
+            driver,
+            notifier,
+            clock,
+            hands,
+            self._context,
+            self._let_go,
         )
 
     # -- life of the process ------------------------------------------------
     def rpc_endpoints(self) -> list[Any]:
         """What is to be served on topic ``compute``, server ``host``."""
-        return [rpcs.Endpoint(self, MESSAGES, rpcapi.VERSION)]
+        return [
+            rpcs.Endpoint(self, MESSAGES, rpcapi.VERSION),
+            rpcs.Endpoint(
+                self.powering.receivers(), power.MESSAGES, rpcapi.VERSION
+            ),
+        ]
 
     def start(self) -> None:
         """Everything is found by the first ``run_periodic_tasks``."""
@@ -121,6 +142,8 @@ class ComputeManager:
         self._stop.set()
         if not self.registry.close(self._conf.graceful_shutdown_timeout):
             LOG.warning('Some migrations did not let go in time.')
+        if not self.powering.close(self._conf.graceful_shutdown_timeout):
+            LOG.warning('Something that is done to instances takes on.')
         self._driver.close()
 
     def report(self) -> None:
@@ -159,6 +182,7 @@ class ComputeManager:
         for migration in sorted(found, key=lambda m: (_waits(m), m.id)):
             self._take_up(migration)
         self._instances.carry_on(ctxt, self.registry)
+        self.powering.carry_on(ctxt)
 
     def tidy_up(self) -> None:
         """Remove what migrations that were rolled back left here while
@@ -221,9 +245,11 @@ class ComputeManager:
 
     def _ended(self, done: Runner) -> None:
         """A runner is done: was its instance deleted meanwhile?"""
-        if self._stop.is_set():
-            return
-        self._instances.after_migration(self._context(), done.instance_uuid)
+        self._let_go(done.instance_uuid)
+
+    def _let_go(self, instance_uuid: str) -> None:
+        if not self._stop.is_set():
+            self._instances.after_work(self._context(), instance_uuid)
 
     # -- messages: instances ------------------------------------------------
     def build_instance(

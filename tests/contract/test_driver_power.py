@@ -169,10 +169,10 @@ def test_a_rescue_without_a_disk(rig: Rig) -> None:
 
 def test_a_rescue_may_be_repeated(rig: Rig) -> None:
     guest = rig.spawn(disk_mib=8)
-    for _ in range(2):
+    for number in (2, 3):
         rig.source.rescue(rig.specs[guest], rig.rescue_spec(RESCUE, 4))
+        boots(rig, guest, number)
     assert devices(rig.source, guest) == {'vda': 'rescue', 'vdb': 'vda'}
-    boots(rig, guest, 3)
 
 
 def test_a_guest_that_is_off_or_unknown_is_rescued(rig: Rig) -> None:
