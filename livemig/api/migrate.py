@@ -18,7 +18,7 @@ from livemig.objects.instance import Instance
 from livemig.objects.instance_states import TaskState, VmState
 from livemig.objects.migration import Migration
 from livemig.objects.migration_states import Event
-from livemig.objects.service import COMPUTE, Service
+from livemig.objects.service import Service, rescued_refusal
 
 TO_HOST = policy.Rule(
     'os_compute_api:os-migrate-server:migrate_live:host',
@@ -137,9 +137,11 @@ def _bypasses_scheduler(call: Call) -> bool:
 
 def _check_state(call: Call, instance: Instance) -> None:
     """:raises InstanceInvalidState:"""
-    allowed = set(instance_states.MIGRATABLE)
-    if call.since(2, 200):
-        allowed.add(VmState.RESCUED)
+    allowed = (
+        instance_states.MIGRATABLE_FROM_2_200
+        if call.since(2, 200)
+        else instance_states.MIGRATABLE
+    )
     wrong = None
     if instance.vm_state not in allowed:
         wrong = ('vm_state', instance.vm_state)
@@ -166,42 +168,14 @@ def _check_rescued(call: Call, instance: Instance, host: str | None) -> None:
     :raises NotSupportedByDriver: naming the host and which end it is.
     :raises RpcVersionTooOld:
     """
-    source = str(instance.host)
     call.app.compute.require(
-        source, 'migrate a rescued instance', rpcapi.RESCUED_VERSION
+        str(instance.host),
+        'migrate a rescued instance',
+        rpcapi.RESCUED_VERSION,
     )
-    if not _moves_rescued(Service.compute_of(call.context, source)):
-        raise _cannot_move_rescued('source', [source])
-    if host is not None:
-        if not _moves_rescued(Service.compute_of(call.context, host)):
-            raise _cannot_move_rescued('destination', [host])
-        return
-    others = [
-        service
-        for service in Service.list(call.context, {'binary': COMPUTE})
-        if service.host != source
-    ]
-    if not any(_moves_rescued(service) for service in others):
-        raise _cannot_move_rescued(
-            'destination', sorted(service.host for service in others)
-        )
-
-
-def _moves_rescued(service: Service) -> bool:
-    facts = service.host_facts()
-    return facts is not None and facts.capabilities.live_migrate_rescued
-
-
-def _cannot_move_rescued(
-    end: str, hosts: list[str]
-) -> exception.NotSupportedByDriver:
-    named = ', '.join(hosts) or 'none'
-    return exception.NotSupportedByDriver(
-        'Live migration of a rescued instance is not supported by the '
-        f'driver of the {end} host: {named}.',
-        end=end,
-        hosts=hosts,
-    )
+    why = rescued_refusal(call.context, instance, host)
+    if why:
+        raise exception.NotSupportedByDriver(why)
 
 
 # -- beginning --------------------------------------------------------------

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from livemig.objects import action
 from livemig.objects.instance_states import TaskState, VmState
 
 
@@ -16,7 +15,8 @@ from livemig.objects.instance_states import TaskState, VmState
 class Order:
     """Something that is asked of an instance, and done by its host.
 
-    :ivar action: the name of the instance action.
+    :ivar action: the name of the instance action; with ``_instance``, that
+        of the message to the host.
     :ivar vm_states: in which lasting states it may be asked.
     :ivar task_state: what is under way from then on.
     :ivar interrupts: the tasks whose place it may take; an instance with
@@ -47,20 +47,18 @@ _VM = VmState
 _TASK = TaskState
 
 # Nova's table. A migration is a task that nothing here interrupts.
-PAUSE = _order(action.PAUSE, _TASK.PAUSING, _VM.ACTIVE)
-UNPAUSE = _order(action.UNPAUSE, _TASK.UNPAUSING, _VM.PAUSED)
-SUSPEND = _order(action.SUSPEND, _TASK.SUSPENDING, _VM.ACTIVE)
-RESUME = _order(action.RESUME, _TASK.RESUMING, _VM.SUSPENDED)
-START = _order(action.START, _TASK.POWERING_ON, _VM.STOPPED)
-STOP = _order(action.STOP, _TASK.POWERING_OFF, _VM.ACTIVE, _VM.ERROR)
-RESCUE = _order(
-    action.RESCUE, _TASK.RESCUING, _VM.ACTIVE, _VM.STOPPED, _VM.ERROR
-)
-UNRESCUE = _order(action.UNRESCUE, _TASK.UNRESCUING, _VM.RESCUED)
-SOFT_REBOOT = _order(action.REBOOT, _TASK.REBOOTING, _VM.ACTIVE)
+PAUSE = _order('pause', _TASK.PAUSING, _VM.ACTIVE)
+UNPAUSE = _order('unpause', _TASK.UNPAUSING, _VM.PAUSED)
+SUSPEND = _order('suspend', _TASK.SUSPENDING, _VM.ACTIVE)
+RESUME = _order('resume', _TASK.RESUMING, _VM.SUSPENDED)
+START = _order('start', _TASK.POWERING_ON, _VM.STOPPED)
+STOP = _order('stop', _TASK.POWERING_OFF, _VM.ACTIVE, _VM.ERROR)
+RESCUE = _order('rescue', _TASK.RESCUING, _VM.ACTIVE, _VM.STOPPED, _VM.ERROR)
+UNRESCUE = _order('unrescue', _TASK.UNRESCUING, _VM.RESCUED)
+SOFT_REBOOT = _order('reboot', _TASK.REBOOTING, _VM.ACTIVE)
 #: The way out when something else got stuck.
 HARD_REBOOT = Order(
-    action.REBOOT,
+    'reboot',
     frozenset({_VM.ACTIVE, _VM.STOPPED, _VM.PAUSED, _VM.SUSPENDED, _VM.ERROR}),
     _TASK.REBOOTING_HARD,
     interrupts=frozenset(

@@ -200,20 +200,32 @@ def test_rescued_to_any_host_that_can(world: World) -> None:
 
 def test_rescued_source_cannot(world: World) -> None:
     world.report('host2', rescued=True)
-    assert 'source host: host1' in refusal(rescued(world, 'host2'))
+    message = refusal(rescued(world, 'host2'))
+    assert 'source host host1: its driver' in message
+    assert 'host2' not in message
 
 
 def test_rescued_destination_cannot(world: World) -> None:
     world.report('host1', rescued=True)
     message = refusal(rescued(world, 'host2'))
-    assert 'destination host: host2' in message
+    assert 'destination host host2: its driver' in message
+    assert 'host1' not in message
 
 
 def test_rescued_no_destination_can(world: World) -> None:
     world.report('host1', rescued=True)
     world.report('host3')
     message = refusal(rescued(world))
-    assert 'destination host: host2, host3' in message
+    assert 'destination host host2: its driver' in message
+    assert 'destination host host3: its driver' in message
+
+
+def test_rescued_where_a_manager_is_too_old(world: World) -> None:
+    world.report('host1', rescued=True)
+    world.report('host2', rescued=True, version=1)
+    message = refusal(rescued(world, 'host2'))
+    assert 'destination host host2: its compute manager is too old' in message
+    assert world.instance('rescued').task_state is None
 
 
 def test_rescued_with_old_managers(world: World) -> None:

@@ -324,7 +324,7 @@ class World:
         self.store.service_report(
             {
                 'host': host, 'binary': 'nova-compute', 'topic': 'compute',
-                'version': 1, 'facts': facts.to_dict(),
+                'version': 2, 'facts': facts.to_dict(),
                 'last_seen_at': self.clock.now(), **more,
             }
         )  # fmt: skip
