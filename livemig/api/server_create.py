@@ -22,6 +22,7 @@ from livemig.api.validation import (
     closed,
 )
 from livemig.api.views.common import LIST, STRING, ZONE
+from livemig.compute.specs import mac_of
 from livemig.objects import action
 from livemig.objects.instance import Instance
 from livemig.objects.instance_states import PowerState, TaskState, VmState
@@ -176,21 +177,22 @@ def create(call: Call) -> Answer:
     common = _values(call, asked, host)
     for number in range(1, count + 1):
         name = asked['name'] if count == 1 else f'{asked["name"]}-{number}'
-        made.append(_make(call, common, name, asked.get('hostname')))
+        made.append(_make(call, common, asked, name))
     for number, instance in enumerate(made):
         _build(call, instance, made[number:])
     return _answer(call, asked, made)
 
 
 def _refuse_what_is_not_there(asked: Any) -> None:
-    """livemig has neither networks nor volumes.
+    """livemig has no networks to choose from, and no volumes.
 
     :raises InvalidInput:
     """
     if asked.get('networks', 'none') not in ('none', 'auto', []):
         raise InvalidInput(
             where='server.networks',
-            reason='livemig has no networks; use "none" or "auto".',
+            reason='livemig has no networks to choose from; use "none" or '
+            '"auto".',
         )
     zone = asked.get('availability_zone', ZONE).split(':')[0]
     if zone not in ('', ZONE):
@@ -294,16 +296,20 @@ def _values(call: Call, asked: Any, host: str | None) -> dict[str, Any]:
 
 
 def _make(
-    call: Call, common: dict[str, Any], name: str, hostname: str | None
+    call: Call, common: dict[str, Any], asked: Any, name: str
 ) -> Instance:
     instance_uuid = uuidutils.generate_uuid()
+    has_interface = asked.get('networks') != 'none'
     return Instance.create(
         call.context,
         {
             **common,
             'uuid': instance_uuid,
             'display_name': name,
-            'hostname': hostname or _hostname(name, instance_uuid),
+            # Of use where its host has a network for guests.
+            'mac_address': mac_of(instance_uuid) if has_interface else None,
+            'hostname': asked.get('hostname')
+            or _hostname(name, instance_uuid),
         },
         action.values(call.context, instance_uuid, action.CREATE),
     )
