@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+
 from lab import kernel as linux_kernel
 from lab.guests import busybox, images, proof
 
