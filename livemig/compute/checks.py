@@ -57,6 +57,26 @@ def can_migrate(facts: HostFacts) -> list[Reason]:
     return [Reason(facts.host, 'its driver cannot migrate live.')]
 
 
+def can_migrate_rescued(facts: HostFacts) -> list[Reason]:
+    """The driver can move a guest that is rescued."""
+    if facts.capabilities.live_migrate_rescued:
+        return []
+    return [Reason(facts.host, 'its driver cannot move a rescued instance.')]
+
+
+def network_there(source: HostFacts, destination: HostFacts) -> list[Reason]:
+    """For a guest with an interface: it can be plugged in there."""
+    if destination.guest_network or not source.guest_network:
+        return []
+    return [
+        Reason(
+            destination.host,
+            'its option [libvirt] guest_network names nothing that the '
+            "guest's interface could be connected to.",
+        )
+    ]
+
+
 def enough_memory(
     destination: HostFacts, needed_mib: int, reserved_mib: int, ratio: float
 ) -> list[Reason]:

@@ -16,7 +16,12 @@ from livemig.notifications import Notifier, Phase
 from livemig.objects import action as actions
 from livemig.objects import base, migration_states
 from livemig.objects.instance import Instance
-from livemig.objects.instance_states import PowerState, TaskState, VmState
+from livemig.objects.instance_states import (
+    PowerState,
+    TaskState,
+    VmState,
+    after_shut_down,
+)
 from livemig.objects.migration import Migration
 from livemig.virt import driver as virt
 from livemig.virt import job as jobs
@@ -25,12 +30,6 @@ if TYPE_CHECKING:
     from livemig.compute.registry import Registry
 
 LOG = log.getLogger(__name__)
-
-#: What an instance becomes whose guest has shut itself down.
-_MAY_SHUT_DOWN = {
-    VmState.ACTIVE: VmState.STOPPED,
-    VmState.RESCUED: VmState.RESCUED,
-}
 
 
 class Recorded:
@@ -248,17 +247,14 @@ class Instances:
     def sync_power_states(
         self, ctxt: context.RequestContext, registry: Registry
     ) -> None:
-        """A guest that shut itself down shows as such.
-
-        A rescued one stays rescued: its way back is unrescue, not start.
-        """
+        """A guest that shut itself down shows as such."""
         guests = self._driver.guests()
         for instance in Instance.list(
             ctxt,
             {
                 'host': self._host,
                 'task_state': None,
-                'vm_state': sorted(map(str, _MAY_SHUT_DOWN)),
+                'vm_state': [str(VmState.ACTIVE), str(VmState.RESCUED)],
             },
         ):
             # The first reading may be older than the record: a start in
@@ -275,7 +271,7 @@ class Instances:
         LOG.info('Guest %s has shut down.', instance.uuid)
         instance.swap(
             {
-                'vm_state': str(_MAY_SHUT_DOWN[VmState(instance.vm_state)]),
+                'vm_state': str(after_shut_down(instance.vm_state)),
                 'power_state': int(PowerState.SHUTDOWN),
             },
             {

@@ -309,7 +309,7 @@ class ComputeManager:
         migration = Migration.get(ctxt, migration_id)
         with self._recorded(ctxt, migration, 'source'):
             return self._prechecks.source(
-                migration, virt.HostFacts.from_dict(destination), probe
+                ctxt, migration, virt.HostFacts.from_dict(destination), probe
             )
 
     # -- messages: a migration's way ----------------------------------------

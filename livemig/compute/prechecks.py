@@ -12,6 +12,8 @@ from oslo_config import cfg
 from livemig import context
 from livemig.compute import checks
 from livemig.compute.rpcapi import ComputeAPI
+from livemig.objects.instance import Instance
+from livemig.objects.instance_states import VmState
 from livemig.objects.migration import Migration
 from livemig.virt import driver as virt
 from livemig.virt import job as jobs
@@ -36,7 +38,8 @@ class Prechecks:
         self, ctxt: context.RequestContext, migration: Migration
     ) -> dict[str, Any]:
         facts = self._driver.host_facts()
-        reasons = checks.can_migrate(facts) + checks.destination_is_free(
+        instance = Instance.get(ctxt, migration.instance_uuid)
+        reasons = _can_migrate(facts, instance) + checks.destination_is_free(
             self._host, self._driver.guest_state(migration.instance_uuid)
         )
         probe = self._driver.make_probe()
@@ -73,7 +76,11 @@ class Prechecks:
         }
 
     def source(
-        self, migration: Migration, there: virt.HostFacts, probe: str
+        self,
+        ctxt: context.RequestContext,
+        migration: Migration,
+        there: virt.HostFacts,
+        probe: str,
     ) -> dict[str, Any]:
         guest_id = migration.instance_uuid
         facts = self._driver.host_facts()
@@ -85,8 +92,11 @@ class Prechecks:
                 'plan': None,
                 'cpu': '',
             }
-        reasons += checks.can_migrate(facts)
+        instance = Instance.get(ctxt, guest_id)
+        reasons += _can_migrate(facts, instance)
         reasons += checks.same_hypervisor(facts, there)
+        if instance.mac_address:
+            reasons += checks.network_there(facts, there)
         error = self._driver.reachable(there)
         if error:
             reasons.append(checks.Reason(self._host, error))
@@ -113,3 +123,12 @@ class Prechecks:
             'plan': plan.to_dict(),
             'cpu': facts.cpu,
         }
+
+
+def _can_migrate(
+    facts: virt.HostFacts, instance: Instance
+) -> list[checks.Reason]:
+    reasons = checks.can_migrate(facts)
+    if instance.vm_state == VmState.RESCUED:
+        reasons += checks.can_migrate_rescued(facts)
+    return reasons

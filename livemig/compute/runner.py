@@ -35,7 +35,12 @@ from livemig.compute.record import Record
 from livemig.compute.rpcapi import ComputeAPI
 from livemig.notifications import Notifier, Phase
 from livemig.objects import base
-from livemig.objects.instance_states import PowerState, TaskState, VmState
+from livemig.objects.instance_states import (
+    PowerState,
+    TaskState,
+    VmState,
+    after_shut_down,
+)
 from livemig.objects.migration import Migration
 from livemig.objects.migration_states import Event, Status
 from livemig.virt import driver as virt
@@ -306,7 +311,9 @@ class Runner:
                 end.event,
                 texts.SHUT_DOWN,
                 {
-                    'vm_state': str(VmState.STOPPED),
+                    'vm_state': str(
+                        after_shut_down(self._record.instance().vm_state)
+                    ),
                     'power_state': int(PowerState.SHUTDOWN),
                 },
             )

@@ -11,9 +11,10 @@ from oslo_log import log
 from livemig import concurrency, context, exception
 from livemig.compute import checks
 from livemig.compute.checks import Reason
-from livemig.compute.rpcapi import ComputeAPI
+from livemig.compute.rpcapi import RESCUED_VERSION, ComputeAPI
 from livemig.objects import service
 from livemig.objects.instance import Instance
+from livemig.objects.instance_states import VmState
 from livemig.objects.migration import Migration
 from livemig.objects.migration_states import Status
 from livemig.objects.service import Service
@@ -48,8 +49,12 @@ class Placement:
         :raises StateConflict: the migration is not accepted any more.
         """
         instance = Instance.get(self._ctxt, self._migration.instance_uuid)
-        self._require_source_up()
+        source = self._require_source_up()
+        able = self._can_leave(source, instance)
+        # Also if it cannot leave: all reasons are told at once.
         for host in self._candidates(instance):
+            if not able:
+                break
             plan = self._check(host)
             if plan is not None:
                 self._write(host, plan)
@@ -84,8 +89,11 @@ class Placement:
         return None if retries < 0 else retries + 1
 
     def _usable(self, candidate: Service, instance: Instance) -> bool:
-        """It is up, enabled and large enough; else a reason is noted."""
+        """It is up, enabled, able and large enough; else a reason is
+        noted."""
         before = len(self._reasons)
+        if instance.vm_state == VmState.RESCUED:
+            self._check_rescued('destination', candidate)
         if not candidate.is_up(
             self._clock.now(), self._conf.service_down_time
         ):
@@ -116,11 +124,30 @@ class Placement:
             self._conf.ram_allocation_ratio,
         )
 
-    def _require_source_up(self) -> None:
+    def _can_leave(self, source: Service, instance: Instance) -> bool:
+        """
+        :raises RpcVersionTooOld: messages are pinned below what a rescued
+            instance needs.
+        """
+        if instance.vm_state != VmState.RESCUED:
+            return True
+        self._compute_api.require(
+            source.host, 'migrate a rescued instance', RESCUED_VERSION
+        )
+        return self._check_rescued('source', source)
+
+    def _check_rescued(self, end: str, host: Service) -> bool:
+        why = host.why_not_rescued()
+        if why:
+            self._refuse(host.host, f'({end}) {why}')
+        return not why
+
+    def _require_source_up(self) -> Service:
         host = str(self._migration.source_compute)
         source = Service.compute_of(self._ctxt, host)
         if not source.is_up(self._clock.now(), self._conf.service_down_time):
             raise exception.ComputeServiceUnavailable(host=host)
+        return source
 
     # -- do both sides agree ------------------------------------------------
     def _check(self, host: str) -> virt.TransferPlan | None:

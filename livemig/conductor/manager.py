@@ -143,8 +143,12 @@ class ConductorManager:
         except exception.LivemigError as exc:
             self._cannot(migration, exc)
             raise
+        instance = Instance.get(ctxt, migration.instance_uuid, deleted=True)
         self._compute_api.live_migration(
-            ctxt, str(migration.source_compute), migration.id
+            ctxt,
+            str(migration.source_compute),
+            migration.id,
+            rescued=instance.vm_state == VmState.RESCUED,
         )
 
     def _cannot(

@@ -58,6 +58,15 @@ MIGRATABLE_FROM_2_200 = MIGRATABLE | {VmState.RESCUED}
 #: Whose migration may be forced to complete.
 FORCEABLE = frozenset({VmState.ACTIVE, VmState.PAUSED, VmState.RESCUED})
 
+
+def after_shut_down(vm_state: str) -> VmState:
+    """What an instance is once its guest has shut itself down: a rescued
+    one stays rescued, for its way back is unrescue, not start."""
+    if vm_state == VmState.RESCUED:
+        return VmState.RESCUED
+    return VmState.STOPPED
+
+
 #: vm_state -> status on the wire; a pair (vm_state, task_state) wins.
 _STATUS: Mapping[str, str] = {
     VmState.ACTIVE: 'ACTIVE',
