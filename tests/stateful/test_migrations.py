@@ -404,17 +404,32 @@ class Migrations(RuleBasedStateMachine):
     def what_has_ended_stays_so(self) -> None:
         for migration in Migration.list(self.deployment.ctxt, {}):
             was = self.statuses.get(migration.id)
-            now = migration.status
+            now = self.statuses[migration.id] = migration.status
             if was in FINAL:
                 assert now == was
             elif was == 'running (post-copy)':
                 assert now not in {'cancelled', 'failed', 'running'}
-            elif was is not None and now == 'completed':
-                instance = Instance.get(
-                    self.deployment.ctxt, migration.instance_uuid, deleted=True
-                )
-                assert instance.host == migration.dest_compute
-            self.statuses[migration.id] = now
+            if now in FINAL and was not in FINAL:
+                self.check_end(migration)
+
+    def check_end(self, migration: Migration) -> None:
+        """What is so the moment a migration has ended."""
+        (guest,) = (
+            g for g in self.guests if g.uuid == migration.instance_uuid
+        )
+        host = self.instance(guest).host
+        if migration.status == 'completed':
+            assert host == migration.dest_compute
+        else:
+            assert migration.reason, 'nobody told why'
+        if migration.status in {'cancelled', 'failed'}:
+            assert host == migration.source_compute
+            # The status is written last: nothing is left over there, or
+            # the reason says that somebody there did not answer.
+            told = f'{migration.dest_compute}:' in migration.reason
+            told |= 'does not answer' in migration.reason
+            if not (told or guest.deleted or guest.killed):
+                assert self.world.leftovers(guest.uuid) == []
 
     def a_migration_and_its_instance_tell_the_same(self) -> None:
         busy = [m.instance_uuid for m in self.unfinished()]

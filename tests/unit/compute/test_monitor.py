@@ -25,6 +25,9 @@ ABORT = Request(Cause.OPERATOR, 'req-abort', 'alice')
 FORCE = Request(Cause.OPERATOR, 'req-force', 'alice')
 PAUSE = Request(Cause.OPERATOR, 'req-pause', 'alice', 'pause')
 
+#: No transfer here lasts that long.
+HOPELESS_S = 2000
+
 LIFTED = [('set_bandwidth', 0), ('set_max_downtime', HIGHEST)]
 
 
@@ -105,6 +108,7 @@ class Rig:
 
     def __init__(self):
         self.clock = VirtualClock()
+        self.clock.at(HOPELESS_S, self.give_up)
         self.world = simulation.World(self.clock)
         for name in 'ab':
             self.world.add_host(name)
@@ -114,6 +118,10 @@ class Rig:
         self.mailbox = Mailbox()
         self.listener = Listener()
         self.stop = threading.Event()
+
+    @staticmethod
+    def give_up():
+        raise AssertionError('nobody ends this transfer')
 
     def boot(self, cmdline=BUSY, disks=()):
         self.a.spawn(
