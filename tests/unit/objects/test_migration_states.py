@@ -94,6 +94,9 @@ def test_who_accepts_an_event(event):
                 'post-migrating',
             },
         ),
+        # The guest is at the source, and nothing of it elsewhere: an error
+        # may be anything.
+        (states.ROLLED_BACK, {'cancelled', 'failed'}),
         # GET /servers/{id}/migrations, Nova's list.
         (
             states.IN_PROGRESS,
@@ -118,6 +121,7 @@ def test_who_accepts_an_event(event):
         'final',
         'unfinished',
         'on-source',
+        'rolled-back',
         'in-progress',
         'in-progress-2.202',
         'abortable',
