@@ -53,6 +53,8 @@ class Filter:
     """One parameter of the query.
 
     :ivar column: of the records; '' if it is treated on its own.
+    :ivar constant: what all servers are; a filter by anything else finds
+        none. None: they differ.
     :ivar everybody: the version from which all may use it, not only those
         whom ``allow_all_filters`` names.
     """
@@ -63,8 +65,13 @@ class Filter:
     convert: Callable[[Any], Any] = _text
     first: Microversion = microversion.FIRST
     everybody: Microversion | None = None
+    constant: frozenset[str] | None = None
 
 
+#: All are without it, or it is not so.
+_WITHOUT = frozenset({''})
+_NOT_SO = frozenset({'', *(w for w in BOOLEAN_WORD['enum']
+                           if not validation.is_true(w))})  # fmt: skip
 _NUMBERS: Schema = {
     'anyOf': [
         {'type': 'string', 'pattern': '^[0-9]{1,9}$'},
@@ -81,6 +88,19 @@ FILTERS: tuple[Filter, ...] = (
     Filter('name', 'name', _REGEX, everybody=_EVER),
     Filter('reservation_id', 'reservation_id', everybody=_EVER),
     Filter('image', 'image_ref', everybody=_EVER),
+    Filter('image_ref', 'image_ref'),
+    Filter('display_name', 'name', _REGEX),
+    Filter('description', 'description'),
+    Filter('display_description', 'description'),
+    Filter('locked_by', 'locked_by'),
+    Filter('launch_index', constant=frozenset({'0'})),
+    Filter('kernel_id', constant=_WITHOUT),
+    Filter('ramdisk_id', constant=_WITHOUT),
+    Filter('root_device_name', constant=_WITHOUT),
+    Filter('access_ip_v4', constant=_WITHOUT),
+    Filter('access_ip_v6', constant=_WITHOUT),
+    Filter('auto_disk_config', constant=_NOT_SO),
+    Filter('soft_deleted', constant=_NOT_SO),
     Filter('uuid', 'uuid'),
     Filter('host', 'host'),
     Filter('node', 'node'),
@@ -108,28 +128,43 @@ FILTERS: tuple[Filter, ...] = (
     Filter('deleted', 'deleted', BOOLEAN_WORD, validation.is_true),
     Filter('status', everybody=_EVER),
     Filter('flavor', everybody=_EVER),
-    # What no server of livemig has: a filter by it finds none.
-    Filter('ip', everybody=_EVER),
-    Filter('ip6', everybody=V(2, 5)),
-    Filter('tags', first=V(2, 26), everybody=V(2, 26)),
-    Filter('tags-any', first=V(2, 26), everybody=V(2, 26)),
-    # ... and what all of them lack: a filter against it finds all.
+    Filter('ip', everybody=_EVER, constant=_WITHOUT),
+    Filter('ip6', everybody=V(2, 5), constant=_WITHOUT),
+    Filter('tags', first=V(2, 26), everybody=V(2, 26), constant=_WITHOUT),
+    Filter('tags-any', first=V(2, 26), everybody=V(2, 26),
+           constant=_WITHOUT),
+    # They have no tags: a filter against some finds all.
     Filter('not-tags', first=V(2, 26), everybody=V(2, 26)),
     Filter('not-tags-any', first=V(2, 26), everybody=V(2, 26)),
 )  # fmt: skip
 
-_NEVER = frozenset({'ip', 'ip6', 'tags', 'tags-any'})
-
-#: sort_key -> column. By the last two only administrators may sort.
+#: sort_key -> column; '' where all servers are alike. By the last two only
+#: administrators may sort.
 SORT_KEYS: Mapping[str, str] = {
-    name: name
-    for name in (
-        'uuid', 'created_at', 'updated_at', 'launched_at', 'terminated_at',
-        'display_name', 'hostname', 'image_ref', 'power_state', 'progress',
-        'project_id', 'user_id', 'vm_state', 'task_state', 'key_name',
-        'availability_zone', 'config_drive', 'host', 'node',
-    )
+    **{
+        name: name
+        for name in (
+            'uuid', 'created_at', 'updated_at', 'launched_at',
+            'terminated_at', 'display_name', 'hostname', 'image_ref',
+            'power_state', 'progress', 'project_id', 'user_id', 'vm_state',
+            'task_state', 'key_name', 'availability_zone', 'config_drive',
+            'locked_by', 'locked', 'host', 'node',
+        )
+    },
+    'display_description': 'description',
+    **dict.fromkeys((
+        'access_ip_v4', 'access_ip_v6', 'auto_disk_config', 'kernel_id',
+        'launch_index', 'ramdisk_id', 'root_device_name',
+    ), ''),
 }  # fmt: skip
+#: Before 2.75 these were taken and had no effect.
+IGNORED_SORT_KEYS = (
+    'architecture', 'cell_name', 'cleaned', 'default_ephemeral_device',
+    'default_swap_device', 'deleted', 'deleted_at', 'disable_terminate',
+    'ephemeral_gb', 'ephemeral_key_uuid', 'id', 'key_data', 'launched_on',
+    'locked', 'memory_mb', 'os_type', 'reservation_id', 'root_gb',
+    'shutdown_terminate', 'user_data', 'vcpus', 'vm_mode',
+)  # fmt: skip
 ADMINS_SORT_KEYS = frozenset({'host', 'node'})
 
 #: Tables that Nova joins, which nobody may filter by.
@@ -141,13 +176,15 @@ _JOINED = (
 
 def query_schema(version: Microversion) -> Schema:
     """The schema of the lists' query at that version."""
-    sort_keys = sorted(SORT_KEYS) + (['locked'] if version >= V(2, 73) else [])
+    sort_keys = set(SORT_KEYS)
+    if version < V(2, 75):
+        sort_keys |= set(IGNORED_SORT_KEYS)
     properties: dict[str, Schema] = {
         **{f.name: f.schema for f in FILTERS if f.first <= version},
         'all_tenants': ONCE,
         'limit': LIMIT,
         'marker': UUID,
-        'sort_key': _some_of(sort_keys),
+        'sort_key': _some_of(sorted(sort_keys)),
         'sort_dir': _some_of(['asc', 'desc']),
         **dict.fromkeys(_JOINED, {'not': {}}),
     }
@@ -213,7 +250,11 @@ def wanted(call: Call, all_tenants: policy.Rule) -> Wanted:
             where='the query',
             reason='changes-since is later than changes-before.',
         )
-    nothing = any(asked.get(name) for name in _NEVER)
+    nothing = any(
+        not f.constant.issuperset(_listed(asked[f.name]))
+        for f in FILTERS
+        if f.constant is not None and f.name in asked
+    )
     if 'status' in asked:
         states = _states(call, asked['status'])
         nothing = nothing or not states
@@ -294,7 +335,17 @@ def _sorting(call: Call) -> tuple[tuple[str, str], ...]:
             reason='there are more of them than sort keys.',
         )
     directions += ['desc'] * (len(keys) - len(directions))
-    # A key that comes twice sorts once.
-    pairs = dict(zip(reversed(keys), reversed(directions), strict=True))
-    ordered = tuple((key, pairs[key]) for key in dict.fromkeys(keys))
-    return (*ordered, ('id', 'desc'))
+    # A column that comes twice sorts once.
+    columns: dict[str, str] = {}
+    for key, direction in zip(keys, directions, strict=True):
+        column = _sort_column(call, key)
+        if column:
+            columns.setdefault(column, direction)
+    return (*columns.items(), ('id', 'desc'))
+
+
+def _sort_column(call: Call, key: str) -> str:
+    """'' if sorting by that key has no effect."""
+    if key == 'locked' and not call.since(2, 73):
+        return ''
+    return SORT_KEYS.get(key, '')
