@@ -63,11 +63,19 @@ class Journal:
             self._wake.notify_all()
 
     def drained(self, patience_s: float) -> bool:
-        """Wait until all changes are written; False if they are not."""
+        """Wait until all is written or dropped; False if it is not.
+
+        The last sample too: it must not come after the final figures.
+        """
         with self._wake:
             return bool(
                 self._wake.wait_for(
-                    lambda: not self._changes and not self._busy, patience_s
+                    lambda: (
+                        not self._changes
+                        and self._sample is None
+                        and not self._busy
+                    ),
+                    patience_s,
                 )
             )
 

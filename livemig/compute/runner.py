@@ -27,7 +27,7 @@ from livemig.compute import (
 )
 from livemig.compute.convergence import Cause, Do, Request, Seen
 from livemig.compute.ending import Ending, Way
-from livemig.compute.journal import AWAY
+from livemig.compute.journal import AWAY, RETRY_S
 from livemig.compute.monitor import Stopped
 from livemig.compute.outcome import Outcome
 from livemig.compute.patience import HYPERVISOR_AWAY, Patience
@@ -134,6 +134,8 @@ class Runner:
                 {'id': self.migration_id, 'status': self._migration.status},
             )
         finally:
+            # The last words, if somebody takes them down.
+            self._story.journal.drained(RETRY_S)
             self.close()
 
     # -- steps, one a status ------------------------------------------------

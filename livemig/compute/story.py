@@ -12,8 +12,8 @@ from typing import Any
 
 from oslo_log import log
 
-from livemig import context, exception
-from livemig.compute import journal
+from livemig import concurrency, context, exception
+from livemig.compute import journal, requests
 from livemig.compute.convergence import Cause, Decision, Do, Request
 from livemig.notifications import Notifier, Phase
 from livemig.objects import action as actions
@@ -70,6 +70,9 @@ class Story:
         self._migration_id = migration_id
         self._instance_uuid = instance_uuid
         self._notifier = notifier
+        #: Requests come from other threads too, until the end is told.
+        self._lock = concurrency.Lock()
+        self._known: set[str] = set()
         self._open: dict[str, tuple[Do, Request]] = {}
         #: The last reading, for the final figures.
         self.last_job: jobs.JobStats | None = None
@@ -89,16 +92,24 @@ class Story:
         self._event_finish(
             self._request_id, WORK_EVENT, None if done else reason
         )
-        for do, request in list(self._open.values()):
-            error = _result(do, status, reason)
-            self._close(do, request, error)
+        # One that came too late to be handed over: it stands on the record.
+        for do, request in requests.of(migration):
+            self.requested(do, request)
+        with self._lock:
+            still_open = list(self._open.values())
+        for do, request in still_open:
+            self._close(do, request, _result(do, status, reason))
         self._tell('live_migration_end', Phase.END)
 
     # -- requests -----------------------------------------------------------
     def requested(self, do: Do, request: Request) -> None:
-        """A request of a person reached this host."""
+        """A request reached this host; told once, however often it comes."""
         kind = _KINDS[do]
-        self._open[request.request_id] = (do, request)
+        with self._lock:
+            if request.request_id in self._known:
+                return
+            self._known.add(request.request_id)
+            self._open[request.request_id] = (do, request)
         self._event_start(request.request_id, kind.event)
         self._tell(kind.notification, Phase.START)
 
@@ -136,10 +147,11 @@ class Story:
                 'error': error.message,
             },
         )
+        if request is None or request.cause is Cause.DELETE:
+            return
         if do is Do.ABORT:
-            self.journal.change(self._forget_abort)
-        if request is not None:
-            self._close(do, request, error)
+            self.journal.change(lambda: self._forget_abort(request))
+        self._close(do, request, error)
 
     def _close(
         self,
@@ -147,7 +159,8 @@ class Story:
         request: Request,
         error: exception.LivemigError | None,
     ) -> None:
-        self._open.pop(request.request_id, None)
+        with self._lock:
+            self._open.pop(request.request_id, None)
         kind = _KINDS[do]
         self._event_finish(
             request.request_id, kind.event, error.message if error else None
@@ -182,16 +195,24 @@ class Story:
             # Somebody asked first, or it has just ended: both are fine.
             LOG.debug('%s', exc.message)
 
-    def _forget_abort(self) -> None:
-        """An abort that was refused is not under way any more."""
-        Migration.get(self._context(), self._migration_id).save_values(
-            abort_requested_at=None,
-            abort_requested_by=None,
-            abort_request_id=None,
+    def _forget_abort(self, request: Request) -> None:
+        """An abort that was refused is not under way any more; another
+        one, that came before it, still is."""
+        self._ctxt.store.migration_update(
+            self._migration_id,
+            {
+                'abort_requested_at': None,
+                'abort_requested_by': None,
+                'abort_request_id': None,
+            },
+            {'abort_request_id': request.request_id},
         )
 
     # -- what the monitor saw and did ---------------------------------------
     def sampled(self, job: jobs.JobStats, elapsed_s: float) -> None:
+        if job.state is jobs.JobState.NONE:
+            # No reading of a transfer: the last one is what it came to.
+            return
         if job.transferred_bytes or job.memory_total_bytes:
             self.last_job = job
         self.elapsed_s = elapsed_s

@@ -12,6 +12,7 @@ from livemig.compute.patience import Patience
 from livemig.compute.record import Record
 from livemig.compute.rpcapi import ComputeAPI
 from livemig.conductor.manager import ConductorManager
+from livemig.objects import action as actions
 from livemig.objects.instance import Instance
 from livemig.objects.migration import Migration
 from livemig.objects.migration_states import Event, Status
@@ -460,3 +461,126 @@ def test_a_status_that_somebody_else_set_is_not_taken_for_ours(record):
     other.fire(Event.FAIL)
     with pytest.raises(exception.StateConflict):
         record.fire(Event.MEMORY_COPIED)
+
+
+def test_an_abort_nobody_handed_over_is_told_to_be_too_late(deployment):
+    """It was written on the record when the guest had just moved."""
+    instance = deployment.boot()
+    driver = deployment.managers['host1']._driver
+    completed_job = driver.completed_job
+
+    def abort_first(guest_id):
+        fresh = Migration.get(deployment.context(), migration.id)
+        fresh.request_abort('operator', asked.request_id)
+        actions.start(asked, instance.uuid, actions.ABORT)
+        return completed_job(guest_id)
+
+    driver.completed_job = abort_first
+    asked = deployment.context()
+    migration = deployment.migrate(instance)
+    moved(deployment, instance, migration)
+    ((event, (result, details)),) = deployment.events(
+        instance, asked.request_id
+    ).items()
+    assert (event, result) == ('compute_live_migration_abort', 'Error')
+    assert details.startswith('Too late to abort')
+
+
+class Told:
+    """Takes the place of the notifier."""
+
+    def __init__(self):
+        self.told = []
+
+    def notify(self, ctxt, operation, phase, *args):
+        self.told.append((operation, str(phase)))
+
+
+def test_what_the_timeout_asks_for_is_told_once(deploy):
+    """It stands on the record, where the look for work finds it again."""
+    deployment = deploy(
+        options=[*SLOW, ('libvirt', 'live_migration_completion_timeout', 20)]
+    )
+    instance = deployment.boot(**BUSY)
+    migration = hold(deployment, instance, 39)
+    manager = deployment.managers['host1']
+    story = manager.registry.get(migration.id)._story
+    story._notifier = told = Told()
+
+    def look():
+        assert story.journal.drained(20)
+        migration.refresh()
+        assert migration.abort_requested_at is not None
+        manager.look_for_work()
+
+    driver = manager._driver
+    abort = driver.abort
+
+    def look_first(guest_id):
+        look()
+        abort(guest_id)
+
+    driver.abort = look_first
+    go_on(deployment)
+    stayed(deployment, instance, migration, Status.CANCELLED)
+    assert told.told.count(('live_migration_abort', 'start')) == 1
+    assert told.told.count(('live_migration_abort', 'end')) == 1
+
+
+def test_a_refused_timeout_does_not_forget_a_persons_abort(deploy):
+    deployment = deploy(
+        options=[
+            *SLOW,
+            ('libvirt', 'live_migration_completion_timeout', 20),
+            ('fake', 'without', ['abort']),
+        ]
+    )
+    instance = deployment.boot(**BUSY)
+    migration = hold(deployment, instance, 39)
+    # Its message is lost.
+    migration.request_abort('operator', 'req-lost')
+    deployment.clock.limit_s = 45
+    deployment.clock.until(45)
+    runner = deployment.managers['host1'].registry.get(migration.id)
+    assert runner._story.journal.drained(20)
+    migration.refresh()
+    assert migration.abort_request_id == 'req-lost'
+
+
+def test_the_last_figures_stay(deploy):
+    """Looking at nothing after a restart does not wipe them out."""
+    deployment = deploy(options=SLOW)
+    instance = deployment.boot(**BUSY)
+    deployment.world.fail('transfer-breaks', 'host1', after_s=15)
+    migration = hold(deployment, instance, 10)
+    deployment.stop_manager('host1')
+    go_on(deployment)
+    deployment.clock.advance(60)
+    migration.refresh()
+    figures = (migration.memory_total, migration.pass_number)
+    assert all(figures)
+    deployment.start_manager('host1')
+    stayed(deployment, instance, migration, Status.FAILED)
+    assert (migration.memory_total, migration.pass_number) == figures
+
+
+def test_a_manager_that_stops_writes_its_last_words(deploy):
+    """The keeper is slow: what was noted is still taken down."""
+    deployment = deploy(options=SLOW)
+    instance = deployment.boot(**BUSY)
+    migration = hold(deployment, instance, 20)
+    manager = deployment.managers['host1']
+    start = manager._store.event_start
+
+    def when_it_stops(*args):
+        deployment.until(manager._stop.is_set)
+        return start(*args)
+
+    manager._store.event_start = when_it_stops
+    deployment.force(migration, 'pause')
+    journal = manager.registry.get(migration.id)._story.journal
+    deployment.clock.limit_s = 20.6
+    deployment.until(lambda: len(journal._changes) >= 3)
+    deployment.stop_manager('host1')
+    rows = deployment.database.action_list(instance.uuid, {})
+    assert 'live-migration-paused-vm' in [r['action'] for r in rows]
