@@ -17,8 +17,7 @@ Runs the tests of livemig. Without PART: all of them.
   contract     what every driver must do, simulated and libvirt
   integration  real libvirt, broker, databases, command line
 
-  --fast       checks, unit and functional only: needs no system packages
-               beyond Python
+  --fast       checks, unit and functional only: minutes, no servers
 
 System packages (libvirt, QEMU, RabbitMQ, PostgreSQL, MariaDB, a compiler)
 are installed with apt, as root or with sudo; what and why is printed.

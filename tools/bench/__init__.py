@@ -1,0 +1,1 @@
+"""Measurements against the real alternative, in the same run."""

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Measures livemig against the real alternative: run.sh NAME [OPTION ...]
+set -u
+. "$(dirname -- "$0")/../setup.sh"
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+venv=${LIVEMIG_VENV:-$root/.venv}
+name=${1:?which one: migrate, queries}
+shift
+packages build hosts guests
+environment libvirt,postgresql,mysql
+PYTHONPATH=$root/tools exec "$venv/bin/python" -m "bench.$name" "$@"
