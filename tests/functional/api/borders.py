@@ -52,6 +52,18 @@ _SERVER_LATER = {
     'pinned_availability_zone': '2.96',
     'scheduler_hints': '2.100',
 }
+#: What PUT /servers/{id} did not tell before 2.75.
+_NOT_AT_FIRST_AFTER_UPDATE = _words(
+    'config_drive key_name host_status OS-EXT-AZ:availability_zone '
+    'OS-EXT-STS:task_state OS-EXT-STS:vm_state OS-EXT-STS:power_state '
+    'OS-SRV-USG:launched_at OS-SRV-USG:terminated_at '
+    'os-extended-volumes:volumes_attached OS-EXT-SRV-ATTR:host '
+    'OS-EXT-SRV-ATTR:hypervisor_hostname OS-EXT-SRV-ATTR:instance_name '
+    'OS-EXT-SRV-ATTR:reservation_id OS-EXT-SRV-ATTR:launch_index '
+    'OS-EXT-SRV-ATTR:ramdisk_id OS-EXT-SRV-ATTR:kernel_id '
+    'OS-EXT-SRV-ATTR:hostname OS-EXT-SRV-ATTR:root_device_name '
+    'OS-EXT-SRV-ATTR:user_data'
+)
 _OWN = _words(
     'old_flavor_id new_flavor_id reason completed_by downtime_ms '
     'throughput_bytes_per_s pass_number dirty_rate_bytes_per_s elapsed_s '
@@ -170,6 +182,16 @@ FIELDS = {
     ),
 }
 
+#: The answer to PUT /servers/{id}: key -> (first, last).
+UPDATED_SERVER = _fields(
+    [n for n in _SERVER_AT_FIRST if n not in _NOT_AT_FIRST_AFTER_UPDATE],
+    {
+        **_SERVER_LATER,
+        'server_groups': '2.71',
+        **dict.fromkeys(_NOT_AT_FIRST_AFTER_UPDATE, '2.75'),
+    },
+)
+
 #: Bodies of os-migrateLive that are accepted (202) from .. to.
 _BOTH = {'host': None, 'block_migration': False}
 MIGRATE_LIVE = [
@@ -230,4 +252,43 @@ CREATE = {
     ('hostname', 'short'): ('2.90', None),
     ('hostname', 'fully.qualified.name'): ('2.94', None),
     ('metadata', None): (None, None),
+}
+
+#: What else a server is asked: (method, below it, body) -> (first, last)
+#: version that takes it.
+_ACTION = 'POST', '/action'
+BODIES = [
+    (*_ACTION, {'lock': None}, '2.1', None),
+    (*_ACTION, {'lock': {'locked_reason': 'why'}}, '2.1', None),
+    (*_ACTION, {'lock': {'colour': 'red'}}, '2.1', '2.72'),
+    (*_ACTION, {'lock': 'text'}, '2.1', '2.72'),
+    (*_ACTION, {'unlock': {'colour': 'red'}}, '2.1', None),
+    (*_ACTION, {'reboot': {'type': 'HARD'}}, '2.1', None),
+    (*_ACTION, {'reboot': {'type': 'HARD', 'colour': 'red'}}, None, None),
+    (*_ACTION, {'reboot': None}, None, None),
+    (*_ACTION, {'os-resetState': {'state': 'active'}}, '2.1', None),
+    (*_ACTION, {'os-resetState': {}}, None, None),
+    (*_ACTION, {'rescue': {'colour': 'red'}}, None, None),
+    (*_ACTION, {'rescue': {'rescue_image_ref': 'name'}}, None, None),
+    (*_ACTION, {'rescue': 'text'}, None, None),
+    ('PUT', '', {'server': {'name': 'a'}}, '2.1', None),
+    ('PUT', '', {'server': {}}, '2.1', None),
+    ('PUT', '', {'server': {'description': 'a'}}, '2.19', None),
+    ('PUT', '', {'server': {'hostname': 'short'}}, '2.90', None),
+    ('PUT', '', {'server': {'hostname': 'fully.qualified'}}, '2.94', None),
+    ('PUT', '', {'server': {'metadata': {}}}, None, None),
+    ('PUT', '/metadata', {'metadata': {'a': 'b'}}, '2.1', None),
+    ('PUT', '/metadata/a', {'meta': {'a': 'b'}}, '2.1', None),
+    ('PUT', '/metadata/a', {'meta': {'a': 'b', 'c': 'd'}}, None, None),
+    ('POST', '/metadata', {'metadata': {'a': 'b'}}, '2.1', None),
+    ('POST', '/metadata', {'metadata': {'a': 'b' * 256}}, None, None),
+]
+
+#: Parameters of GET /servers that find none -> first version; before, they
+#: are unknown, and so ignored.
+FILTERS = {
+    'tags=red': '2.26',
+    'tags-any=red': '2.26',
+    'changes-before=2020-01-01T00:00:00Z': '2.66',
+    'locked=true&name=^active': '2.73',
 }

@@ -95,6 +95,41 @@ def test_fields(with_event: World, key) -> None:
         assert set(found) == wanted, version
 
 
+def test_fields_of_an_updated_server(world: World) -> None:
+    expected = borders.UPDATED_SERVER
+    for version in around(*itertools.chain.from_iterable(expected.values())):
+        answer = world.ask(
+            'PUT', f'/servers/{SERVERS["active"]}', version, {'server': {}}
+        )
+        assert set(answer.json_body['server']) == {
+            name
+            for name, (first, last) in expected.items()
+            if speaks(version, first, last)
+        }, version
+
+
+@pytest.mark.parametrize(
+    ('method', 'below', 'body', 'first', 'last'), borders.BODIES, ids=str
+)
+def test_bodies(world: World, method, below, body, first, last) -> None:
+    path = f'/servers/{SERVERS["active"]}{below}'
+    for version in around(first, last):
+        answer = world.ask(method, path, version, body)
+        if speaks(version, first, last):
+            assert answer.status_int in (200, 202), (version, answer.text)
+        else:
+            assert answer.status_int == 400, (version, answer.text)
+
+
+@pytest.mark.parametrize('query', borders.FILTERS)
+def test_filters(still_world: World, query: str) -> None:
+    first = borders.FILTERS[query]
+    for version in around(first):
+        path = f'/servers?{query}'
+        found = still_world.ask('GET', path, version).json_body['servers']
+        assert bool(found) is not speaks(version, first, None), version
+
+
 @pytest.mark.parametrize(
     ('body', 'first', 'last'), borders.MIGRATE_LIVE, ids=str
 )
