@@ -7,14 +7,19 @@ One table gives each operation its legacy and its versioned event name
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from oslo_config import cfg
+from oslo_log import log
 
-from livemig import context, exception
+from livemig import context
+from livemig import notification_payloads as payloads
 from livemig.objects.instance import Instance
 from livemig.objects.migration import Migration
+
+LOG = log.getLogger(__name__)
 
 
 class Phase(enum.StrEnum):
@@ -67,6 +72,14 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     ),
 }
 
+#: (legacy name, versioned name) of what a conductor tells.
+NOT_PLACED = (
+    'compute_task.migrate_server',
+    'compute_task.migrate_server.error',
+)
+#: Any failed message to a host; the legacy name is the message's.
+MESSAGE_FAILED = 'compute.exception'
+
 
 class Emitter(Protocol):
     """``livemig.rpc.Rpc.notifier()``: puts it on the bus, or drops it."""
@@ -80,8 +93,13 @@ class Emitter(Protocol):
     ) -> None: ...
 
 
+#: What makes a payload when it is known that it is wanted.
+Make = Callable[[], dict[str, Any]]
+
+
 class Notifier:
-    """One host's notifications."""
+    """One service's notifications. Nothing it does ever raises: whoever
+    tells goes on with his work."""
 
     def __init__(
         self, conf: cfg.ConfigOpts, legacy: Emitter, versioned: Emitter
@@ -99,24 +117,71 @@ class Notifier:
         migration: Migration | None = None,
         error: BaseException | None = None,
     ) -> None:
-        """Send one notification; it is dropped if nobody takes it."""
-        wanted = self._conf.notifications.notification_format
+        """Tell that ``operation`` (``EVENTS``) begins, has ended, failed."""
         legacy, versioned = EVENTS[operation]
-        priority = 'error' if error or phase is Phase.ERROR else 'info'
-        if wanted in ('unversioned', 'both'):
-            self._legacy.emit(
-                ctxt,
-                priority,
+        self._send(
+            ctxt,
+            'error' if error or phase is Phase.ERROR else 'info',
+            (
                 f'compute.instance.{legacy}.{phase}',
-                legacy_payload(instance, migration, error),
-            )
-        if wanted in ('versioned', 'both'):
-            self._versioned.emit(
-                ctxt,
-                priority,
+                lambda: payloads.legacy(operation, instance, migration, error),
+            ),
+            (
                 f'instance.{versioned}.{phase}',
-                versioned_payload(ctxt, instance, migration, error),
-            )
+                lambda: payloads.versioned(
+                    ctxt, operation, instance, migration, error
+                ),
+            ),
+        )
+
+    def not_placed(
+        self,
+        ctxt: context.RequestContext,
+        instance: Instance,
+        error: BaseException,
+    ) -> None:
+        """A conductor found no way for a migration."""
+        legacy, versioned = NOT_PLACED
+        self._send(
+            ctxt,
+            'error',
+            (legacy, lambda: payloads.legacy_compute_task(instance, error)),
+            (versioned, lambda: payloads.compute_task(instance, error)),
+        )
+
+    def message_failed(
+        self,
+        ctxt: context.RequestContext,
+        message: str,
+        error: BaseException,
+        arguments: Mapping[str, Any],
+    ) -> None:
+        """A message to a host ended with an exception."""
+        self._send(
+            ctxt,
+            'error',
+            (message, lambda: payloads.legacy_exception(error, arguments)),
+            (MESSAGE_FAILED, lambda: payloads.exception_object(error)),
+        )
+
+    def _send(
+        self,
+        ctxt: context.RequestContext,
+        priority: str,
+        legacy: tuple[str, Make],
+        versioned: tuple[str, Make],
+    ) -> None:
+        wanted = self._conf.notifications.notification_format
+        try:
+            if wanted in ('unversioned', 'both'):
+                event_type, make = legacy
+                self._legacy.emit(ctxt, priority, event_type, make())
+            if wanted in ('versioned', 'both'):
+                event_type, make = versioned
+                self._versioned.emit(ctxt, priority, event_type, make())
+        except Exception:
+            # Our bug; it must not end what is being told of.
+            LOG.exception('Notification %s was not made.', versioned[0])
 
 
 class Source(Protocol):
@@ -127,108 +192,47 @@ class Source(Protocol):
     ) -> Emitter: ...
 
 
+#: service -> name of its unversioned publisher, if it is another one.
+_LEGACY_PUBLISHERS: Mapping[str, str] = {'conductor': 'compute_task'}
+
+
 def of_service(
     conf: cfg.ConfigOpts, rpc: Source, service: str, host: str
 ) -> Notifier:
     """The notifier of a service: its publisher ids are Nova's."""
+    legacy = _LEGACY_PUBLISHERS.get(service, service)
     return Notifier(
         conf,
-        rpc.notifier(f'{service}.{host}'),
+        rpc.notifier(f'{legacy}.{host}'),
         rpc.notifier(f'nova-{service}:{host}', versioned=True),
     )
 
 
-def legacy_payload(
-    instance: Instance,
-    migration: Migration | None,
-    error: BaseException | None,
-) -> dict[str, Any]:
-    """The flat dictionary of the unversioned form."""
-    payload: dict[str, Any] = {
-        'tenant_id': instance.project_id,
-        'user_id': instance.user_id,
-        'instance_id': instance.uuid,
-        'display_name': instance.display_name,
-        'memory_mb': instance.memory_mb,
-        'vcpus': instance.vcpus,
-        'root_gb': instance.root_gb,
-        'host': instance.host,
-        'node': instance.node,
-        'state': instance.vm_state,
-        'state_description': instance.task_state or '',
-        'progress': instance.progress,
-        'created_at': str(instance.created_at),
-        'metadata': instance.metadata,
-    }
-    return payload | _migration_part(migration) | _error_part(error)
+class Watched:
+    """The messages of a manager; each that fails is told, and still fails.
+
+    :param messages: names of the manager's methods.
+    """
+
+    def __init__(
+        self, manager: Any, messages: Iterable[str], notifier: Notifier
+    ) -> None:
+        for name in messages:
+            watched = functools.partial(
+                _watched, getattr(manager, name), name, notifier
+            )
+            setattr(self, name, watched)
 
 
-def versioned_payload(
+def _watched(
+    method: Callable[..., Any],
+    name: str,
+    notifier: Notifier,
     ctxt: context.RequestContext,
-    instance: Instance,
-    migration: Migration | None,
-    error: BaseException | None,
-) -> dict[str, Any]:
-    """The versioned form: name, namespace, version and data."""
-    return {
-        'nova_object.name': 'InstanceActionPayload',
-        'nova_object.namespace': 'nova',
-        'nova_object.version': '1.9',
-        'nova_object.data': {
-            'uuid': instance.uuid,
-            'user_id': instance.user_id,
-            'tenant_id': instance.project_id,
-            'display_name': instance.display_name,
-            'host_name': instance.hostname,
-            'host': instance.host,
-            'node': instance.node,
-            'state': instance.vm_state,
-            'task_state': instance.task_state,
-            'progress': instance.progress,
-            'metadata': instance.metadata,
-            'locked': instance.locked,
-            'request_id': ctxt.request_id,
-            'action_initiator_user': ctxt.user_id,
-            'action_initiator_project': ctxt.project_id,
-            'fault': _fault(error),
-            **_migration_part(migration),
-        },
-    }
-
-
-def _migration_part(migration: Migration | None) -> dict[str, Any]:
-    if migration is None:
-        return {}
-    return {
-        'migration': {
-            'id': migration.id,
-            'uuid': migration.uuid,
-            'status': migration.status,
-            'source_compute': migration.source_compute,
-            'dest_compute': migration.dest_compute,
-            'reason': migration.reason,
-            'completed_by': migration.completed_by,
-            'downtime_ms': migration.downtime_ms,
-        }
-    }
-
-
-def _error_part(error: BaseException | None) -> dict[str, Any]:
-    if error is None:
-        return {}
-    return {'exception': type(error).__name__, 'message': _text(error)}
-
-
-def _fault(error: BaseException | None) -> dict[str, Any] | None:
-    if error is None:
-        return None
-    return {
-        'exception': type(error).__name__,
-        'exception_message': _text(error),
-    }
-
-
-def _text(error: BaseException) -> str:
-    if isinstance(error, exception.LivemigError):
-        return error.message
-    return type(error).__name__
+    **arguments: Any,
+) -> Any:
+    try:
+        return method(ctxt, **arguments)
+    except Exception as exc:
+        notifier.message_failed(ctxt, name, exc, arguments)
+        raise

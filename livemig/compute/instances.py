@@ -137,6 +137,7 @@ class Instances:
         ):
             return
         notify = self._notify(ctxt, instance, 'create')
+        notify(Phase.START, None)
         try:
             with Recorded(
                 ctxt,
@@ -144,7 +145,6 @@ class Instances:
                 instance.uuid,
                 str(instance.request_id),
                 'compute_build_instance',
-                notify,
             ):
                 self._give_address(instance)
                 self._driver.spawn(
@@ -160,8 +160,10 @@ class Instances:
             )
             self._built(instance, VmState.ERROR, PowerState.NOSTATE)
             instance.add_fault(500, exc.message, self._host)
+            notify(Phase.ERROR, exc)
         else:
             self._built(instance, VmState.ACTIVE, PowerState.RUNNING)
+            notify(Phase.END, None)
 
     def _give_address(self, instance: Instance) -> None:
         """The record keeps it: it outlives hosts and rebuildings."""

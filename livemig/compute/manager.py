@@ -114,10 +114,15 @@ class ComputeManager:
     def rpc_endpoints(self) -> list[Any]:
         """What is to be served on topic ``compute``, server ``host``."""
         return [
-            rpcs.Endpoint(self, MESSAGES, rpcapi.VERSION),
             rpcs.Endpoint(
-                self.powering.receivers(), power.MESSAGES, rpcapi.VERSION
-            ),
+                notifications.Watched(manager, messages, self._notifier),
+                messages,
+                rpcapi.VERSION,
+            )
+            for manager, messages in (
+                (self, MESSAGES),
+                (self.powering.receivers(), power.MESSAGES),
+            )
         ]
 
     def start(self) -> None:

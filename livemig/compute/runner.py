@@ -245,13 +245,13 @@ class Runner:
                 lambda: self._driver.finish_source(self._plan)
             )
         except exception.LivemigError as exc:
+            self._story.tell('live_migration_post', Phase.ERROR, exc)
             self._record.end(
                 Event.FAIL,
                 f'The guest runs on {self._destination}, but the work after '
                 f'its move failed: {exc.message}',
             )
             return
-        self._story.tell('live_migration_post', Phase.END)
         self._record.fire(
             Event.FINISH,
             figures.final(answer['job'], self._migration),
@@ -262,6 +262,7 @@ class Runner:
             },
             {'task_state': str(TaskState.MIGRATING)},
         )
+        self._story.tell('live_migration_post', Phase.END)
 
     def _post_at_destination(self) -> dict[str, Any]:
         return self._tools.compute_api.post_live_migration_at_destination(
@@ -436,8 +437,8 @@ class Runner:
             if state
             else int(PowerState.NOSTATE)
         } | (instance_values or {})
-        self._story.tell('live_migration_rollback', Phase.END)
         self._record.end(event, reason, values)
+        self._story.tell('live_migration_rollback', Phase.END)
 
     def _undo_destination(self) -> None:
         self._tools.compute_api.rollback_live_migration_at_destination(

@@ -111,7 +111,7 @@ class Story:
             self._known.add(request.request_id)
             self._open[request.request_id] = (do, request)
         self._event_start(request.request_id, kind.event)
-        self._tell(kind.notification, Phase.START)
+        self._tell(kind.notification, Phase.START, request=request)
 
     def timed_out(self, do: Do, decision: Decision) -> Request:
         """The timeout asks for what a person could ask for."""
@@ -119,7 +119,7 @@ class Story:
             decision.cause or Cause.TIMEOUT, base.new_request_id()
         )
         self.journal.change(lambda: self._write_request(do, request))
-        self._tell('live_migration_timeout', Phase.START)
+        self._tell('live_migration_timeout', Phase.START, request=request)
         self.requested(do, request)
         LOG.warning(
             'Migration %(id)s: %(reason)s; %(do)s by request %(request)s.',
@@ -166,7 +166,10 @@ class Story:
             request.request_id, kind.event, error.message if error else None
         )
         self._tell(
-            kind.notification, Phase.ERROR if error else Phase.END, error
+            kind.notification,
+            Phase.ERROR if error else Phase.END,
+            error,
+            request,
         )
 
     def _write_request(self, do: Do, request: Request) -> None:
@@ -240,8 +243,11 @@ class Story:
         self.journal.change(write)
 
     def paused(self, decision: Decision) -> None:
-        """Each pause by livemig is an action of its own."""
+        """Each pause by livemig is an action of its own: of the user who
+        asked to force it, or of nobody."""
         request_id = base.new_request_id()
+        forces = [r for do, r in self._open.values() if do is Do.PAUSE]
+        user_id = forces[0].user_id if forces else None
         name = 'compute_live_migration_paused_vm'
 
         def write() -> None:
@@ -254,9 +260,7 @@ class Story:
                         actions.PAUSED_VM,
                         request_id,
                     ),
-                    'user_id': None
-                    if decision.cause is not Cause.OPERATOR
-                    else ctxt.user_id,
+                    'user_id': user_id,
                 }
             )
             now = base.utcnow()
@@ -336,11 +340,18 @@ class Story:
         operation: str,
         phase: Phase,
         error: exception.LivemigError | None = None,
+        request: Request | None = None,
     ) -> None:
-        """Notify; the payload is the record as it is when it is sent."""
+        """Notify; the payload is the record as it is when it is sent.
+
+        :param request: what it is about, if not the migration itself.
+        """
 
         def write() -> None:
             ctxt = self._context()
+            if request is not None:
+                ctxt.request_id = request.request_id
+                ctxt.user_id = request.user_id
             row = ctxt.store.instance_get(self._instance_uuid, deleted=True)
             if row is None:
                 return
@@ -355,9 +366,14 @@ class Story:
 
         self.journal.change(write)
 
-    def tell(self, operation: str, phase: Phase) -> None:
-        """A step of the work begins or ends."""
-        self._tell(operation, phase)
+    def tell(
+        self,
+        operation: str,
+        phase: Phase,
+        error: exception.LivemigError | None = None,
+    ) -> None:
+        """A step of the work begins, has ended or failed."""
+        self._tell(operation, phase, error)
 
 
 def _result(

@@ -8,7 +8,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log
 
-from livemig import concurrency, context, exception
+from livemig import concurrency, context, exception, notifications
 from livemig import rpc as rpcs
 from livemig.compute import checks
 from livemig.compute.instances import Recorded
@@ -59,6 +59,9 @@ class ConductorManager:
             rpc.client(TOPIC), conf.upgrade_levels.compute
         )
         self._clock = clock
+        self._notifier = notifications.of_service(
+            conf, rpc, 'conductor', self._host
+        )
 
     def rpc_endpoints(self) -> list[Any]:
         """What is to be served on topic ``conductor``."""
@@ -141,7 +144,7 @@ class ConductorManager:
             # Still accepted: the repair loop tries again.
             raise
         except exception.LivemigError as exc:
-            self._cannot(migration, exc)
+            self._cannot(ctxt, migration, exc)
             raise
         instance = Instance.get(ctxt, migration.instance_uuid, deleted=True)
         self._compute_api.live_migration(
@@ -152,7 +155,10 @@ class ConductorManager:
         )
 
     def _cannot(
-        self, migration: Migration, error: exception.LivemigError
+        self,
+        ctxt: context.RequestContext,
+        migration: Migration,
+        error: exception.LivemigError,
     ) -> None:
         """No hypervisor was touched: the instance is as it was.
 
@@ -178,6 +184,16 @@ class ConductorManager:
             )
         except exception.InvalidState as exc:
             LOG.info('%s', exc.message)
+            return
+        instance = Instance.get(ctxt, migration.instance_uuid, deleted=True)
+        self._notifier.not_placed(ctxt, instance, error)
+        self._notifier.notify(
+            ctxt,
+            'live_migration_end',
+            notifications.Phase.END,
+            instance,
+            migration,
+        )
 
     # -- instances ----------------------------------------------------------
     def build_instance(

@@ -176,7 +176,11 @@ class Instance(base.LivemigObject):
 
     def destroy(self) -> bool:
         """Mark it deleted; False if it was already."""
-        return self.store.instance_destroy(self.uuid)
+        done = self.store.instance_destroy(self.uuid)
+        row = self.store.instance_get(self.uuid, deleted=True)
+        if row is not None:
+            self.refresh_from(row)
+        return done
 
     def add_fault(self, code: int, message: str, host: str | None) -> None:
         """Record why it is in error, for those who look at it."""

@@ -74,6 +74,7 @@ def destroy(
         .values(
             deleted=INSTANCES.c.id,
             deleted_at=now,
+            terminated_at=now,
             updated_at=now,
             vm_state=VmState.DELETED.value,
             task_state=None,
