@@ -122,6 +122,8 @@ def test_each_action_is_told():
     assert {
         action.CREATE,
         action.DELETE,
+        action.LOCK,
+        action.UNLOCK,
         action.LIVE_MIGRATION,
         action.ABORT,
         action.FORCE_COMPLETE,
