@@ -39,6 +39,7 @@ class Operation:
     :ivar failed: the vm_state if it fails and the guest does not run; None
         leaves it as it was.
     :ivar launches: launched_at is set anew.
+    :ivar displaces: it may have taken the place of one that got stuck.
     """
 
     message: str
@@ -50,6 +51,7 @@ class Operation:
     power_state: PowerState
     failed: VmState | None = None
     launches: bool = False
+    displaces: bool = False
 
     @property
     def event(self) -> str:
@@ -156,6 +158,7 @@ OPERATIONS: tuple[Operation, ...] = (
         VmState.ACTIVE,
         PowerState.RUNNING,
         failed=VmState.ERROR,
+        displaces=True,
     ),
     Operation(
         'rescue_instance',
@@ -188,6 +191,9 @@ def of(task_state: str | None) -> Operation | None:
     """What an instance with that task asks for; None: nothing of this."""
     return _BY_TASK_STATE.get(task_state or '')
 
+
+#: All of their events.
+EVENTS = frozenset(row.event for row in OPERATIONS)
 
 #: The tasks that this table is about.
 TASK_STATES = tuple(sorted(_BY_TASK_STATE))

@@ -186,6 +186,8 @@ class Powering:
             return False
         ctxt = patience.ask(lambda: self._context_of(instance, row))
         ctxt.update_store()
+        if row.displaces:
+            patience.ask(lambda: self._end_displaced(ctxt, instance))
         step = _Step(
             host=self._host,
             driver=self._driver,
@@ -202,6 +204,34 @@ class Powering:
                 shutdown_timeout_s=self._conf.shutdown_timeout,
             )
         )
+
+    def _end_displaced(
+        self, ctxt: context.RequestContext, instance: Instance
+    ) -> None:
+        """Nobody else ends the events of what got stuck before this."""
+        store = ctxt.store
+        for older in store.action_list(instance.uuid, {}, ACTIONS):
+            request_id = older['request_id']
+            if request_id == ctxt.request_id:
+                continue
+            found = store.action_get(instance.uuid, request_id) or older
+            for event in found.get('events', []):
+                if (
+                    event['event'] in power.EVENTS
+                    and event['host'] == self._host
+                    and event['finish_time'] is None
+                ):
+                    store.event_finish(
+                        instance.uuid,
+                        request_id,
+                        {
+                            'event': event['event'],
+                            'host': self._host,
+                            'finish_time': base.utcnow(),
+                            'result': actions.ERROR,
+                            'details': 'A hard reboot took its place.',
+                        },
+                    )
 
     def _asked_of(self, instance: Instance) -> power.Operation | None:
         if instance.host != self._host:

@@ -16,6 +16,7 @@ from oslo_config import cfg
 from livemig import conf as confs
 from livemig import context, rpc
 from livemig.compute.manager import ComputeManager
+from livemig.compute.rpcapi import ComputeAPI
 from livemig.conductor.manager import ConductorManager
 from livemig.conductor.rpcapi import ConductorAPI
 from livemig.db import api as db_api
@@ -24,6 +25,7 @@ from livemig.objects import action as actions
 from livemig.objects.instance import Instance
 from livemig.objects.migration import Migration
 from livemig.virt import fake
+from livemig.virt.driver import Driver
 from livemig.virt.simulation.world import World
 from tests.clock import VirtualClock
 
@@ -82,6 +84,7 @@ class Deployment:
             self.conf, self.database, self.rpc, self.clock
         )
         self.conductor_api = ConductorAPI(self.rpc.client('conductor'))
+        self.compute_api = ComputeAPI(self.rpc.client('compute'))
         self.servers = [self._serve('conductor', 'conductor1', self.conductor)]
         self.managers: dict[str, ComputeManager] = {}
         self._manager_servers: dict[str, tuple[rpc.Rpc, rpc.Server]] = {}
@@ -120,6 +123,10 @@ class Deployment:
         self.managers[host] = manager
         manager.run_periodic_tasks()
         return manager
+
+    def second_driver(self, host: str) -> Driver:
+        """A driver of a host beside, or instead of, its manager's."""
+        return fake.build(make_conf(host, self.options), self.clock)
 
     def stop_manager(self, host: str) -> None:
         """Stop it; its migrations go on in the hypervisor."""
@@ -239,6 +246,45 @@ class Deployment:
                 ctxt, fresh.source_compute, fresh.id
             )
         return ctxt
+
+    def ask(
+        self,
+        instance: Instance,
+        verb: str,
+        task_state: str,
+        *,
+        send: bool = True,
+        message: dict[str, Any] | None = None,
+        **values: Any,
+    ) -> context.RequestContext:
+        """What the API does with an action such as ``pause``.
+
+        :param send: False: the message gets lost.
+        :param message: its arguments.
+        """
+        ctxt = self.context()
+        fresh = Instance.get(ctxt, instance.uuid)
+        assert fresh.swap(
+            {'task_state': task_state, **values},
+            {'task_state': fresh.task_state, 'vm_state': fresh.vm_state},
+            actions.values(ctxt, fresh.uuid, verb),
+        )
+        if send:
+            self.compute_api.operate_instance(
+                ctxt,
+                fresh.host,
+                f'{verb}_instance',
+                fresh.uuid,
+                **(message or {}),
+            )
+        return ctxt
+
+    def worked(self, *things: Instance | Migration) -> None:
+        """Wait until no guest is powered up or down; read these again."""
+        for manager in list(self.managers.values()):
+            assert manager.powering.wait_idle(PATIENCE_S), 'still working'
+        for thing in things:
+            thing.refresh()
 
     def settled(self, *things: Instance | Migration) -> None:
         """Let time go on until no migration runs; read these again."""
