@@ -269,6 +269,9 @@ class Migration(base.LivemigObject):
                 found=self.status,
             )
         self.refresh_from(row)
+        self._log_change(was, event)
+
+    def _log_change(self, was: Status, event: Event) -> None:
         LOG.info(
             'Migration %(id)s of instance %(instance)s: %(was)s -> '
             '%(becomes)s (%(event)s)%(reason)s',
@@ -276,7 +279,7 @@ class Migration(base.LivemigObject):
                 'id': self.id,
                 'instance': self.instance_uuid,
                 'was': was,
-                'becomes': becomes,
+                'becomes': self.status,
                 'event': event,
                 'reason': f': {self.reason}' if self.reason else '',
             },
