@@ -10,6 +10,7 @@ from oslo_policy import policy as oslo_policy
 from livemig import policy
 from livemig.api import (
     flavors,
+    hypervisors,
     instance_actions,
     migrate,
     migrations,
@@ -39,6 +40,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *instance_actions.OPERATIONS,
     *flavors.OPERATIONS,
     *services.OPERATIONS,
+    *hypervisors.OPERATIONS,
 )
 
 

@@ -7,7 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from livemig.db import engine, purge
-from livemig.db.rows import actions, instances, migrations, services
+from livemig.db.rows import (
+    actions,
+    instances,
+    migrations,
+    services,
+    usage,
+)
 from livemig.db.types import parse_time
 from livemig.objects.store import Row, Store, Values
 
@@ -120,6 +126,12 @@ class Database:
 
     def instance_faults(self, instance_uuids: Sequence[str]) -> list[Row]:
         return self._read(lambda conn: instances.faults(conn, instance_uuids))
+
+    def instance_sums(self, group: str, of: Sequence[str]) -> list[Row]:
+        return self._read(lambda conn: usage.sums(conn, group, of))
+
+    def instance_places(self, hosts: Sequence[str]) -> list[Row]:
+        return self._read(lambda conn: usage.places(conn, hosts))
 
     # -- migrations ---------------------------------------------------------
     def migration_begin(

@@ -75,6 +75,19 @@ class Store(Protocol):
     def instance_faults(self, instance_uuids: Sequence[str]) -> list[Row]:
         """The latest fault of each instance that has one."""
 
+    def instance_sums(self, group: str, of: Sequence[str]) -> list[Row]:
+        """What the instances of these hosts or projects take.
+
+        :param group: ``host`` or ``project_id``.
+        :return: for each that has any: ``group``'s column, ``instances``,
+            ``vcpus``, ``memory_mb``, ``root_gb``, and ``busy``: how many
+            have a task state.
+        """
+
+    def instance_places(self, hosts: Sequence[str]) -> list[Row]:
+        """``id``, ``uuid`` and ``host`` of the instances of these hosts,
+        oldest first."""
+
     # -- migrations ---------------------------------------------------------
     def migration_begin(
         self,

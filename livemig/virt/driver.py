@@ -69,6 +69,8 @@ class HostFacts:
     #: What guests' interfaces are connected to here (``InterfaceSpec``);
     #: '': guests get none.
     guest_network: str = ''
+    #: What ``uptime`` says on that host; '': nobody knows.
+    uptime: str = ''
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -59,5 +59,10 @@ def host_id(project_id: str | None, host: str | None) -> str:
     return hashlib.sha224(text.encode()).hexdigest()
 
 
+def guest_name(instance_id: int) -> str:
+    """What Nova's clients know as the name of the guest."""
+    return f'instance-{instance_id:08x}'
+
+
 def is_up(call: Call, service: Service) -> bool:
     return service.is_up(call.app.clock.now(), call.app.conf.service_down_time)

@@ -22,6 +22,7 @@ from livemig.api.views.common import (
     V,
     attribute,
     exact_time,
+    guest_name,
     host_id,
     is_up,
     seconds_time,
@@ -152,11 +153,6 @@ def _zone(source: ServerSource) -> str:
     return ZONE if instance.host else instance.availability_zone or ''
 
 
-def guest_name(instance: Instance) -> str:
-    """What Nova's clients know as the name of the guest."""
-    return f'instance-{instance.id:08x}'
-
-
 SERVER: tuple[Field, ...] = (
     Field('id', UUID, _server('uuid')),
     Field('name', STRING, _server('display_name')),
@@ -214,7 +210,9 @@ SERVER: tuple[Field, ...] = (
     ),
     Field(
         'OS-EXT-SRV-ATTR:instance_name', STRING,
-        lambda s: guest_name(s.instance) if s.shows_attributes else ABSENT,
+        lambda s: (
+            guest_name(s.instance.id) if s.shows_attributes else ABSENT
+        ),
         optional=True,
     ),
     Field(

@@ -134,6 +134,7 @@ class LibvirtDriver(driver.Driver):
             capabilities=self.capabilities(),
             cpu=cpu,
             guest_network=settings.guest_network,
+            uptime=host.uptime(),
         )
 
     # -- guests -------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import subprocess
 import urllib.parse
 from xml.etree import ElementTree
 
@@ -14,6 +15,7 @@ from livemig.virt.libvirt import domain_xml, errors
 
 LOG = logging.getLogger(__name__)
 
+UPTIME = ['uptime']
 USERFAULTFD = '/proc/sys/vm/unprivileged_userfaultfd'
 
 #: Host names and IPv4 addresses (RFC 1123, and the underscore that hosts
@@ -126,3 +128,22 @@ def userfaultfd_for_all() -> bool:
         # Kernels before 5.2 have no such file and let everybody.
         LOG.info('%s cannot be read; post-copy counts as no', USERFAULTFD)
         return False
+
+
+def uptime() -> str:
+    """This host's own words, which clients know how to read; '': none."""
+    try:
+        done = subprocess.run(
+            UPTIME,
+            env={'LC_ALL': 'C', 'PATH': '/usr/bin:/bin'},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors='replace',
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        LOG.debug('uptime: %s', error)
+        return ''
+    return done.stdout.strip()[:255]

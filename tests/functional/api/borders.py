@@ -6,6 +6,8 @@ A pair is (first version, last version); None is "to the end".
 
 from __future__ import annotations
 
+from tests.functional.api import resource_borders
+
 #: Operations that were not always there: (method, path, body) -> first.
 OPERATIONS = {
     ('POST', '/servers/{running}/migrations/4/action'): (
@@ -82,6 +84,7 @@ def _fields(
 
 #: (path, path to the object in the answer) -> key -> (first, last).
 FIELDS = {
+    **resource_borders.FIELDS,
     ('/servers/{active}', 'server'): _fields(
         _SERVER_AT_FIRST, {**_SERVER_LATER, 'server_groups': '2.71'}
     ),

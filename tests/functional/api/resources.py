@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.functional.api.world import SERVICE, SPARE_SERVICE
+from tests.functional.api.world import OTHER_SERVICE, SERVICE, SPARE_SERVICE
 
 _SERVICE = {'host': 'host2', 'binary': 'nova-compute'}
 
@@ -39,7 +39,24 @@ _SERVICES = {
     'services:delete': _delete(f'/os-services/{SPARE_SERVICE}'),
 }
 
+_HYPERVISORS = {
+    'hypervisors:index': _get('/os-hypervisors'),
+    'hypervisors:detail': _get('/os-hypervisors/detail'),
+    'hypervisors:show': _get(f'/os-hypervisors/{OTHER_SERVICE}'),
+    'hypervisors:search': _get('/os-hypervisors/host/search', version='2.52'),
+    'hypervisors:servers': _get(
+        '/os-hypervisors/host/servers', version='2.52'
+    ),
+    'hypervisors:statistics': _get(
+        '/os-hypervisors/statistics', version='2.87'
+    ),
+    'hypervisors:uptime': _get(
+        f'/os-hypervisors/{OTHER_SERVICE}/uptime', version='2.87'
+    ),
+}
+
 #: name -> (who has the right at least, the fields of an Example)
 RESOURCES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: ('admin', given) for name, given in _SERVICES.items()},
+    **{name: ('admin', given) for name, given in _HYPERVISORS.items()},
 }

@@ -20,6 +20,7 @@ from tests.functional.api.world import (
     MEMBER,
     MIGRATIONS,
     NOBODY,
+    OTHER_SERVICE,
     OWN,
     READER,
     SERVERS,
@@ -45,6 +46,7 @@ NAMES = {
     'service': SERVICE,
     'spare-service': SPARE_SERVICE,
     'migration': str(MIGRATIONS['running']),
+    'service-1': OTHER_SERVICE,
 }
 
 HERE = pathlib.Path(__file__)
@@ -53,7 +55,7 @@ OVERRIDE = HERE.parents[3] / 'etc/livemig/nova-manager-policy.yaml'
 
 
 def filled(text: str) -> str:
-    return re.sub('<([a-z-]+)>', lambda found: NAMES[found[1]], text)
+    return re.sub('<([a-z0-9-]+)>', lambda found: NAMES[found[1]], text)
 
 
 class Case:
@@ -62,12 +64,13 @@ class Case:
     def __init__(self, row: dict[str, Any]) -> None:
         self.ask: str = row['ask']
         self.operation: str = row['operation']
-        self.version: str = row.get('version', '2.202')
         self.method, _, path = self.ask.partition(' ')
         self.path = filled(path)
         body = json.dumps(row['body']) if 'body' in row else 'null'
         self.body = json.loads(filled(body))
         assert len(row['codes']) == len(TABLE['columns'])
+        self.version: str = row.get('version', '2.202')
+        self.root: str = row.get('root', '/v2.1')
         self.codes = dict(zip(TABLE['columns'], row['codes'], strict=True))
 
     def answers(self, override: bool) -> Iterator[tuple[str, int, str]]:
@@ -86,6 +89,7 @@ class Case:
                     self.path,
                     self.version,
                     body=self.body,
+                    root=self.root,
                     roles=roles,
                     project=project,
                 )

@@ -147,6 +147,9 @@ MIGRATIONS: Mapping[str, int] = {
     name: number for number, name in enumerate(_EVENTS, 1)
 }
 
+#: What host1 and host2 say of it.
+UPTIME = '12:00:00 up 3 days,  1:30,  0 users,  load average: 0.1, 0.2, 0.3'
+
 #: The compute services of host1 and host2, ids 1 and 2; and one, id 3,
 #: that nothing depends on: the conductor of api1.
 OTHER_SERVICE, SERVICE, SPARE_SERVICE = (_uuid(n) for n in (2001, 2002, 2003))
@@ -320,6 +323,7 @@ class World:
             memory_mib=4096, memory_used_mib=0, disk_total_bytes=2**40,
             disk_free_bytes=2**39,
             capabilities=Capabilities(live_migrate_rescued=rescued),
+            uptime=UPTIME,
         )  # fmt: skip
         self.store.service_report(
             {

@@ -211,6 +211,16 @@ CASES = {
         'ix_instances_host',
         False,
     ),
+    'what the instances of hosts take': (
+        lambda db, _: db.instance_sums('host', ['h7', 'h8']),
+        'ix_instances_host',
+        False,
+    ),
+    'where instances are': (
+        lambda db, _: db.instance_places(['h7', 'h8']),
+        'ix_instances_host',
+        False,
+    ),
     'changed instances': (
         lambda db, _: db.instance_list({'changes_since': at(1055)}),
         'ix_instances_updated',

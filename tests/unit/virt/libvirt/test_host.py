@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 
 import pytest
@@ -161,3 +162,20 @@ def test_a_call_that_hangs_is_left_behind() -> None:
         assert call.alive
         ours.send(b'x')
         assert call.result(5) == b'x'
+
+
+# -- uptime ------------------------------------------------------------------
+def test_uptime_as_clients_read_it() -> None:
+    """The form that openstack hypervisor show takes apart."""
+    found = re.match(
+        r'\s*(.+)\sup\s+(.+),\s+(.+)\susers?,\s+load average:\s(.+)',
+        host.uptime(),
+    )
+    assert found and re.fullmatch(r'[0-9:]+', found[1])
+
+
+def test_a_host_without_such_a_command(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, 'UPTIME', [f'{tmp_path}/none'])
+    assert host.uptime() == ''
