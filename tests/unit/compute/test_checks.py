@@ -296,6 +296,37 @@ def test_the_room_that_is_free_is_never_negative():
     only(reasons, 'beta', ' 0 MiB are free')
 
 
+# -- rescued, connected ----------------------------------------------------
+def test_a_driver_that_cannot_move_a_rescued_instance():
+    able = dataclasses.replace(
+        SOURCE, capabilities=Capabilities(live_migrate_rescued=True)
+    )
+    assert checks.can_migrate_rescued(able) == []
+    unable = dataclasses.replace(
+        SOURCE, capabilities=Capabilities(live_migrate_rescued=False)
+    )
+    only(checks.can_migrate_rescued(unable), 'alpha', 'driver', 'rescued')
+
+
+@pytest.mark.parametrize(
+    ('here', 'there', 'fits'),
+    [
+        ('', '', True),
+        ('', 'bridge:b', True),
+        ('bridge:a', 'network:b', True),
+        ('bridge:a', '', False),
+    ],
+)
+def test_an_interface_must_find_a_network(here, there, fits):
+    source = dataclasses.replace(SOURCE, guest_network=here)
+    destination = dataclasses.replace(DESTINATION, guest_network=there)
+    reasons = checks.network_there(source, destination)
+    if fits:
+        assert reasons == []
+    else:
+        only(reasons, 'beta', '[libvirt] guest_network')
+
+
 # -- all reasons at once --------------------------------------------------
 def test_the_reasons_in_one_text():
     reasons = [Reason('alpha', 'it is full.'), Reason('beta', 'it is old.')]

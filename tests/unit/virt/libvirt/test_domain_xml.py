@@ -7,7 +7,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from livemig.virt.driver import DiskSpec, GuestSpec
+from livemig.virt import driver
+from livemig.virt.driver import (
+    DiskSpec,
+    GuestSpec,
+    InterfaceSpec,
+    RescueSpec,
+)
 from livemig.virt.libvirt import domain_xml
 from tests.unit.virt.libvirt.values import GUEST
 
@@ -199,3 +205,135 @@ def test_all_its_own_files_move_and_nothing_else() -> None:
 
 def test_the_same_directory_changes_nothing() -> None:
     assert domain_xml.moved(LIBVIRTS, HERE, HERE) is LIBVIRTS
+
+
+# -- rescued ------------------------------------------------------------------
+RESCUE = RescueSpec(
+    kernel='/rescue/kernel',
+    initrd='/rescue/initrd',
+    cmdline='rescue',
+    disk=DiskSpec('vdx', 'raw', 2**20, '/images/rescue.raw'),
+)
+
+
+def rescued(rescue: RescueSpec) -> str:
+    return domain_xml.build(SPEC, HERE, MACHINE, rescue)
+
+
+def test_a_rescued_guest_boots_the_rescue_image_on_its_own_disks() -> None:
+    xml = rescued(RESCUE)
+    assert domain_xml.disks(xml) == (
+        domain_xml.DiskPart('vda', f'{HERE}/rescue.raw', 'raw', False),
+        domain_xml.DiskPart('vdb', f'{HERE}/vda.qcow2', 'qcow2', False),
+        domain_xml.DiskPart('vdc', f'{HERE}/vdb.raw', 'raw', False),
+    )
+    domain = ElementTree.fromstring(xml)
+    assert domain.findtext('os/kernel') == '/rescue/kernel'
+    assert domain.findtext('os/initrd') == '/rescue/initrd'
+    assert domain.findtext('os/cmdline') == 'rescue'
+    assert domain.findtext('uuid') == GUEST
+    assert domain.findtext('memory') == '256'
+
+
+def test_without_a_kernel_the_rescue_disk_is_booted() -> None:
+    domain = ElementTree.fromstring(
+        rescued(dataclasses.replace(RESCUE, kernel=''))
+    )
+    boot = domain.find('os/boot')
+    assert boot is not None
+    assert boot.get('dev') == 'hd'
+    assert domain.find('os/kernel') is None
+
+
+def test_without_a_rescue_disk_nothing_is_renamed() -> None:
+    xml = rescued(dataclasses.replace(RESCUE, disk=None))
+    assert [part.device for part in domain_xml.disks(xml)] == ['vda', 'vdb']
+
+
+def test_disks_are_attached_in_the_guest_s_order() -> None:
+    many = [DiskSpec(driver.device_name(n), 'raw', 1) for n in (27, 1, 26, 0)]
+    assert [d for d, _, _ in driver.attached(many)] == [
+        'vda', 'vdb', 'vdaa', 'vdab',
+    ]  # fmt: skip
+    behind = driver.attached(many, RESCUE)
+    assert [(device, name) for device, name, _ in behind] == [
+        ('vda', 'rescue'),
+        ('vdb', 'vda'),
+        ('vdc', 'vdb'),
+        ('vdd', 'vdaa'),
+        ('vde', 'vdab'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ('number', 'name'),
+    [(0, 'vda'), (25, 'vdz'), (26, 'vdaa'), (51, 'vdaz'), (52, 'vdba')],
+)
+def test_names_of_devices(number: int, name: str) -> None:
+    assert driver.device_name(number) == name
+
+
+# -- interfaces ---------------------------------------------------------------
+MAC = '52:54:00:01:02:03'
+
+
+@pytest.mark.parametrize('kind', ['bridge', 'network'])
+def test_an_interface(kind: str) -> None:
+    spec = dataclasses.replace(
+        SPEC, interfaces=(InterfaceSpec(MAC, f'{kind}:lan0'),)
+    )
+    for rescue in (None, RESCUE):
+        domain = ElementTree.fromstring(
+            domain_xml.build(spec, HERE, MACHINE, rescue)
+        )
+        [interface] = domain.iterfind('devices/interface')
+        assert interface.get('type') == kind
+        assert {e.tag: e.attrib for e in interface} == {
+            'mac': {'address': MAC},
+            'source': {kind: 'lan0'},
+            'model': {'type': 'virtio'},
+        }
+
+
+def test_no_interface_unless_asked_for() -> None:
+    assert built().find('devices/interface') is None
+
+
+PLUGGED = f"""
+<domain><devices>
+  <interface type='network'>
+    <mac address='{MAC}'/>
+    <source network='lan' portid='0' bridge='virbr0'/>
+    <target dev='vnet7'/><model type='virtio'/>
+  </interface>
+  <interface type='bridge'><source bridge='lan'/></interface>
+  <interface type='user'/>
+</devices></domain>
+"""
+
+
+def test_an_interface_is_plugged_in_at_its_new_host() -> None:
+    moved = domain_xml.moved(PLUGGED, HERE, HERE, 'network:lan', 'bridge:br1')
+    first, second, third = ElementTree.fromstring(moved).iterfind(
+        'devices/interface'
+    )
+    assert first.get('type') == 'bridge'
+    assert {e.tag: e.attrib for e in first} == {
+        'mac': {'address': MAC},
+        'source': {'bridge': 'br1'},
+        'model': {'type': 'virtio'},
+    }
+    # A bridge that happens to have the network's name is not it.
+    assert second.get('type') == 'bridge'
+    source = second.find('source')
+    assert source is not None
+    assert source.attrib == {'bridge': 'lan'}
+    assert third.get('type') == 'user'
+
+
+@pytest.mark.parametrize('networks', [('', 'bridge:a'), ('bridge:a', ''),
+                                      ('bridge:a', 'bridge:a')])  # fmt: skip
+def test_where_nothing_else_is_named_it_stays(
+    networks: tuple[str, str],
+) -> None:
+    assert domain_xml.moved(PLUGGED, HERE, HERE, *networks) is PLUGGED
