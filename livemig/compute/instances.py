@@ -48,6 +48,7 @@ class Recorded:
         self._of = (instance_uuid, request_id)
         self._values: dict[str, Any] = {'event': event, 'host': host}
         self._notify = notify or (lambda phase, error: None)
+        self._refusal = ''
 
     def __enter__(self) -> Self:
         self._store.event_start(
@@ -56,13 +57,17 @@ class Recorded:
         self._notify(Phase.START, None)
         return self
 
+    def refused(self, reasons: str) -> None:
+        """It ends without an exception, yet not well. '': it does."""
+        self._refusal = reasons
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: types.TracebackType | None,
     ) -> None:
-        details = None
+        details = self._refusal or None
         if isinstance(error, exception.LivemigError):
             details = error.message
         elif error is not None:
@@ -72,7 +77,7 @@ class Recorded:
             self._values
             | {
                 'finish_time': base.utcnow(),
-                'result': actions.ERROR if error else actions.SUCCESS,
+                'result': actions.ERROR if details else actions.SUCCESS,
                 'details': details,
             },
         )

@@ -13,10 +13,16 @@ from oslo_log import log
 
 from livemig import concurrency, context, exception, notifications
 from livemig import rpc as rpcs
-from livemig.compute import instances, power, powering, requests, rpcapi
+from livemig.compute import (
+    instances,
+    power,
+    powering,
+    prechecks,
+    requests,
+    rpcapi,
+)
 from livemig.compute.convergence import Do
 from livemig.compute.hands import Hands
-from livemig.compute.prechecks import Prechecks
 from livemig.compute.registry import Registry
 from livemig.compute.runner import POWER_STATES, Runner, Tools
 from livemig.conductor import rpcapi as conductor_rpcapi
@@ -90,7 +96,9 @@ class ComputeManager:
         self.registry = Registry(
             lambda: int(conf.max_concurrent_live_migrations), self._ended
         )
-        self._prechecks = Prechecks(conf, self.host, driver, compute_api)
+        self._prechecks = prechecks.Prechecks(
+            conf, self.host, driver, compute_api
+        )
         hands = Hands()
         self._instances = instances.Instances(
             self.host,
@@ -300,8 +308,10 @@ class ComputeManager:
     ) -> dict[str, Any]:
         """Can it come here? All reasons; and the plan if there is none."""
         migration = Migration.get(ctxt, migration_id)
-        with self._recorded(ctxt, migration, 'destination'):
-            return self._prechecks.destination(ctxt, migration)
+        with self._recorded(ctxt, migration, 'destination') as event:
+            answer = self._prechecks.destination(ctxt, migration)
+            event.refused(prechecks.reasons_of(answer))
+        return answer
 
     def check_can_live_migrate_source(
         self,
@@ -312,10 +322,12 @@ class ComputeManager:
     ) -> dict[str, Any]:
         """Can it leave for that destination? Makes the plan."""
         migration = Migration.get(ctxt, migration_id)
-        with self._recorded(ctxt, migration, 'source'):
-            return self._prechecks.source(
+        with self._recorded(ctxt, migration, 'source') as event:
+            answer = self._prechecks.source(
                 ctxt, migration, virt.HostFacts.from_dict(destination), probe
             )
+            event.refused(prechecks.reasons_of(answer))
+        return answer
 
     # -- messages: a migration's way ----------------------------------------
     def live_migration(

@@ -5,6 +5,7 @@ Without side effects but for a probe file that is removed again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from oslo_config import cfg
@@ -123,6 +124,11 @@ class Prechecks:
             'plan': plan.to_dict(),
             'cpu': facts.cpu,
         }
+
+
+def reasons_of(answer: Mapping[str, Any]) -> str:
+    """Why it cannot be, in words; '': it can."""
+    return checks.text_of(checks.Reason(**r) for r in answer['reasons'])
 
 
 def _can_migrate(

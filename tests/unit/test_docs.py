@@ -10,6 +10,7 @@ import genstates
 import pytest
 
 from livemig import conf, notifications
+from livemig import notification_payloads as payloads
 from livemig.api import microversion
 from livemig.api.views import migrations as views
 from livemig.objects import action
@@ -98,19 +99,46 @@ def test_each_notification_is_told():
 class _Anything:
     """A record with every attribute; for the keys of the payloads only."""
 
+    power_state = root_gb = 0
+
     def __getattr__(self, name: str) -> None:
         return None
 
 
-def test_each_key_of_the_payloads_is_told():
+def _keys(payload: object) -> set[str]:
+    """All keys of it and of what is in it, but those of its objects."""
+    if not isinstance(payload, dict):
+        return set()
+    inner = set().union(*map(_keys, payload.values()))
+    return inner | {key for key in payload if 'nova_object.' not in key}
+
+
+@pytest.mark.parametrize('operation', ['create', 'rescue', 'pause'])
+def test_each_key_of_the_payloads_is_told(operation):
     record, error = _Anything(), ValueError()
-    legacy = notifications.legacy_payload(record, record, error)
-    data = notifications.versioned_payload(record, record, record, error)[
-        'nova_object.data'
+    made = [
+        payloads.legacy(operation, record, record, error),
+        payloads.versioned(record, operation, record, record, error),
+        payloads.legacy_compute_task(record, error),
+        payloads.compute_task(record, error),
+        payloads.legacy_exception(error, {}),
     ]
+    in_code = set().union(*map(_keys, made)) - {'base_image_ref'}
+    assert {'flavorid', 'downtime_ms', 'cell_name', 'reason'} < in_code
     told = _quoted(_page('reference/notifications'))
-    assert {*legacy, *data, *data['migration']} - told == set()
-    assert 'migration' in legacy
+    assert in_code - told == set()
+
+
+def test_the_objects_of_the_payloads_are_told():
+    page = ' '.join(_page('reference/notifications').split())
+    for name, version in (
+        payloads.ACTION,
+        payloads.OWN_OBJECT,
+        *payloads.OBJECTS.values(),
+    ):
+        assert f'``{name}`` {version}' in page
+    for name in (*notifications.NOT_PLACED, notifications.MESSAGE_FAILED):
+        assert f'``{name}``' in page
 
 
 def test_each_action_is_told():
