@@ -6,14 +6,8 @@ about 50 s and 200 MB; a first start then takes 4 s, a later one 2 s (measured
 with Keystone 30.0 on two cores).
 """
 
-import fcntl
-import hashlib
 import json
-import os
 import secrets
-import shutil
-import subprocess
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -23,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.client import KeeperClient, LabError
+from lab.environments import environment
 from lab.hosts import ADDRESS
 from lab.registry import cache_root
 from lab.servers import Server
@@ -32,10 +27,8 @@ REGION = 'RegionOne'
 DOMAIN_ID = 'default'
 DOMAIN = 'Default'
 ANSWER_S = 30.0
-INSTALL_S = 900.0
 
 _APP = Path(__file__).resolve().with_name('keystone_app.py')
-_COMPLETE = 'complete'  # a file in an environment that was made to its end
 
 Options = Mapping[str, Mapping[str, object]]
 Scope = dict[str, Any]
@@ -74,7 +67,7 @@ class Keystone(Server):
     purpose = 'keystone'
 
     def __init__(self, keeper: KeeperClient) -> None:
-        self._python = environment(cache_root())
+        self._python = environment(cache_root(), 'keystone', REQUIREMENTS)
         self._options: dict[str, dict[str, object]] = {}
         self._ids: dict[tuple[str, str], str] = {}
         self._admin_token = ''
@@ -381,43 +374,6 @@ class Keystone(Server):
             'service_token_roles': 'service',
             'service_token_roles_required': 'true',
         }
-
-
-def environment(cache: Path) -> Path:
-    """The Python that has Keystone; made if it is not there. Raises
-    LabError.
-
-    It is known by what was asked for and by the Python below it.
-    """
-    words = '\n'.join((*REQUIREMENTS, sys.version, sys.base_prefix))
-    key = hashlib.sha256(words.encode()).hexdigest()[:12]
-    directory = cache / f'keystone-{key}'
-    python = directory / 'bin/python'
-    with open(cache / 'keystone.lock', 'w') as lock:
-        # Of two labs that start together one makes it, the other waits.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (directory / _COMPLETE).exists():
-            shutil.rmtree(directory, ignore_errors=True)
-            _run([sys.executable, '-m', 'venv', str(directory)])
-            pip = [str(python), '-m', 'pip', 'install', '--quiet']
-            _run([*pip, '--disable-pip-version-check', *REQUIREMENTS])
-            (directory / _COMPLETE).touch()
-    return python
-
-
-def _run(argv: list[str]) -> None:
-    done = subprocess.run(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=INSTALL_S,
-        check=False,
-        env={k: v for k, v in os.environ.items() if k != 'PYTHONPATH'},
-    )
-    if done.returncode:
-        said = done.stdout.decode(errors='replace')
-        raise LabError(f'Keystone cannot be installed: {said[-2000:]}')
 
 
 def _reply(status: int, text: bytes, headers: Any) -> Reply:
