@@ -11,7 +11,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log
 
-from livemig import concurrency, context, exception, notifications
+from livemig import concurrency, context, notifications
 from livemig import rpc as rpcs
 from livemig.compute import (
     instances,
@@ -23,13 +23,13 @@ from livemig.compute import (
 )
 from livemig.compute.convergence import Do
 from livemig.compute.hands import Hands
+from livemig.compute.incoming import Incoming
 from livemig.compute.registry import Registry
-from livemig.compute.runner import POWER_STATES, Runner, Tools
+from livemig.compute.runner import Runner, Tools
 from livemig.conductor import rpcapi as conductor_rpcapi
-from livemig.notifications import Phase
 from livemig.objects import migration_states, service
 from livemig.objects.instance import Instance
-from livemig.objects.instance_states import PowerState, TaskState
+from livemig.objects.instance_states import TaskState
 from livemig.objects.migration import Migration
 from livemig.objects.migration_states import Event, Status
 from livemig.objects.store import Store
@@ -99,6 +99,7 @@ class ComputeManager:
         self._prechecks = prechecks.Prechecks(
             conf, self.host, driver, compute_api
         )
+        self._incoming = Incoming(self.host, driver, notifier)
         hands = Hands()
         self._instances = instances.Instances(
             self.host,
@@ -198,28 +199,8 @@ class ComputeManager:
         self.powering.carry_on(ctxt)
 
     def tidy_up(self) -> None:
-        """Remove what migrations that were rolled back left here while
-        nobody answered.
-
-        Never what one left that ended in error: the guest may be here, and
-        what was made for it are its only disks.
-        """
-        for guest_id, migration_id in self._driver.prepared():
-            row = self._store.migration_get(migration_id)
-            if row is None or (
-                row['status'] not in migration_states.ROLLED_BACK
-            ):
-                continue
-            if self._another_is_coming(guest_id, migration_id):
-                continue
-            LOG.info(
-                'Removing what migration %(id)s left here of guest %(guest)s.',
-                {'id': migration_id, 'guest': guest_id},
-            )
-            try:
-                self._driver.undo_destination(guest_id, migration_id)
-            except exception.HypervisorError as exc:
-                LOG.warning('%s', exc.message)
+        """Remove what ended migrations left here while nobody answered."""
+        self._incoming.tidy_up(self._context())
 
     def _take_up(self, migration: Migration) -> None:
         known = self.registry.get(migration.id)
@@ -398,76 +379,21 @@ class ComputeManager:
         self, ctxt: context.RequestContext, migration_id: int
     ) -> None:
         """Prepare for a guest that is to come here."""
-        migration, plan = self._coming(ctxt, migration_id, Status.PREPARING)
-        with self._told(ctxt, migration, 'live_migration_pre'):
-            self._driver.prepare_destination(plan)
+        self._incoming.prepare(ctxt, migration_id)
 
     def post_live_migration_at_destination(
         self, ctxt: context.RequestContext, migration_id: int
     ) -> dict[str, Any]:
         """The guest has come: make it lasting; say how it does."""
-        migration, plan = self._coming(
-            ctxt, migration_id, Status.POST_MIGRATING
-        )
-        with self._told(ctxt, migration, 'live_migration_post_dest'):
-            self._driver.finish_destination(plan.guest_id, migration_id)
-            state = self._driver.guest_state(plan.guest_id)
-            job = self._driver.completed_job(plan.guest_id)
-        return {
-            'power_state': int(
-                POWER_STATES[state.power] if state else PowerState.NOSTATE
-            ),
-            'job': job.to_dict() if job else None,
-        }
+        return self._incoming.finish(ctxt, migration_id)
 
     def rollback_live_migration_at_destination(
         self, ctxt: context.RequestContext, migration_id: int
     ) -> None:
         """Remove what this migration made here, and nothing else."""
-        migration = Migration.get(ctxt, migration_id)
-        if self._another_is_coming(migration.instance_uuid, migration_id):
-            raise exception.StateConflict(
-                what=f'Guest {migration.instance_uuid}',
-                expected=f'only migration {migration_id} to {self.host}',
-                found='a newer one on its way here',
-            )
-        with self._told(ctxt, migration, 'live_migration_rollback_dest'):
-            self._driver.undo_destination(
-                migration.instance_uuid, migration_id
-            )
-
-    def _coming(
-        self,
-        ctxt: context.RequestContext,
-        migration_id: int,
-        expected: Status,
-    ) -> tuple[Migration, virt.TransferPlan]:
-        """The migration, if it still is as the message expects.
-
-        :raises StateConflict: the message came too late.
-        """
-        migration = Migration.get(ctxt, migration_id)
-        if migration.status != expected or migration.dest_compute != self.host:
-            raise exception.StateConflict(
-                what=f'Migration {migration_id}',
-                expected=f'{expected} to {self.host}',
-                found=f'{migration.status} to {migration.dest_compute}',
-            )
-        return migration, virt.TransferPlan.from_dict(migration.plan or {})
+        self._incoming.undo(ctxt, migration_id)
 
     # -- helpers ------------------------------------------------------------
-    def _another_is_coming(self, guest_id: str, migration_id: int) -> bool:
-        """A late roll-back must not hit a newer migration's guest."""
-        coming = Migration.list(
-            self._context(),
-            {
-                'instance_uuid': guest_id,
-                'dest_compute': self.host,
-                'status': sorted(map(str, migration_states.UNFINISHED)),
-            },
-        )
-        return any(other.id != migration_id for other in coming)
-
     def _context(self) -> context.RequestContext:
         return context.admin_context(self._store)
 
@@ -490,40 +416,6 @@ class ComputeManager:
             migration.instance_uuid,
             str(migration.request_id),
             f'compute_check_can_live_migrate_{side}',
-        )
-
-    def _told(
-        self,
-        ctxt: context.RequestContext,
-        migration: Migration,
-        operation: str,
-    ) -> instances.Recorded:
-        """Record the event of the message and notify start and end."""
-        events = {
-            'live_migration_pre': 'compute_pre_live_migration',
-            'live_migration_post_dest': (
-                'compute_post_live_migration_at_destination'
-            ),
-            'live_migration_rollback_dest': (
-                'compute_rollback_live_migration_at_destination'
-            ),
-        }
-
-        def notify(phase: Phase, error: BaseException | None) -> None:
-            instance = Instance.get(
-                ctxt, migration.instance_uuid, deleted=True
-            )
-            self._notifier.notify(
-                ctxt, operation, phase, instance, migration, error
-            )
-
-        return instances.Recorded(
-            ctxt,
-            self.host,
-            migration.instance_uuid,
-            str(migration.request_id),
-            events[operation],
-            notify,
         )
 
 

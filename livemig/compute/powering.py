@@ -16,11 +16,10 @@ from oslo_config import cfg
 from oslo_log import log
 
 from livemig import concurrency, context, exception
-from livemig.compute import power, specs
+from livemig.compute import power, power_states, specs
 from livemig.compute.hands import Hands
 from livemig.compute.monitor import Stopped
 from livemig.compute.patience import Patience
-from livemig.compute.runner import POWER_STATES
 from livemig.notifications import Notifier, Phase
 from livemig.objects import action as actions
 from livemig.objects import base
@@ -357,7 +356,7 @@ class _Step:
             state = self.driver.guest_state(self.instance.uuid)
         except exception.HypervisorUnavailable:
             state = None
-        return POWER_STATES[state.power] if state else PowerState.NOSTATE
+        return power_states.of(state)
 
     # -- telling ------------------------------------------------------------
     def _write(self, values: Mapping[str, Any]) -> None:

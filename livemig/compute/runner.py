@@ -20,6 +20,7 @@ from livemig.compute import (
     monitor,
     outcome,
     policy,
+    power_states,
     release,
     requests,
     story,
@@ -51,13 +52,6 @@ LOG = log.getLogger(__name__)
 #: A roll-back waits this long for the destination's manager, s; what it
 #: left there is removed when that manager is back.
 ROLL_BACK_PATIENCE_S = 120.0
-
-POWER_STATES = {
-    jobs.Power.RUNNING: PowerState.RUNNING,
-    jobs.Power.PAUSED: PowerState.PAUSED,
-    jobs.Power.SHUTOFF: PowerState.SHUTDOWN,
-    jobs.Power.CRASHED: PowerState.CRASHED,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -432,11 +426,9 @@ class Runner:
         except exception.LivemigError as exc:
             # Whatever is wrong there, the guest is here and goes on.
             reason += f' {self._destination}: {exc.message}'
-        values = {
-            'power_state': int(POWER_STATES[state.power])
-            if state
-            else int(PowerState.NOSTATE)
-        } | (instance_values or {})
+        values = {'power_state': int(power_states.of(state))} | (
+            instance_values or {}
+        )
         self._record.end(event, reason, values)
         self._story.tell('live_migration_rollback', Phase.END)
 

@@ -1,0 +1,165 @@
+"""The destination's side of migrations: prepare, receive, undo, tidy up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from oslo_log import log
+
+from livemig import context, exception
+from livemig.compute import power_states
+from livemig.compute.instances import Recorded
+from livemig.notifications import Notifier, Phase
+from livemig.objects import migration_states
+from livemig.objects.instance import Instance
+from livemig.objects.migration import Migration
+from livemig.objects.migration_states import Status
+from livemig.virt import driver as virt
+
+LOG = log.getLogger(__name__)
+
+#: What is notified -> the event of the instance action.
+_EVENTS: Mapping[str, str] = {
+    'live_migration_pre': 'compute_pre_live_migration',
+    'live_migration_post_dest': 'compute_post_live_migration_at_destination',
+    'live_migration_rollback_dest': (
+        'compute_rollback_live_migration_at_destination'
+    ),
+}
+
+
+class Incoming:
+    """What a host does for guests that are to come to it.
+
+    The source's runner asks for it; a message that comes too late, or
+    again, harms nothing.
+    """
+
+    def __init__(
+        self, host: str, driver: virt.Driver, notifier: Notifier
+    ) -> None:
+        self._host = host
+        self._driver = driver
+        self._notifier = notifier
+
+    def prepare(self, ctxt: context.RequestContext, migration_id: int) -> None:
+        """:raises StateConflict: too late."""
+        migration, plan = self._coming(ctxt, migration_id, Status.PREPARING)
+        with self._told(ctxt, migration, 'live_migration_pre'):
+            self._driver.prepare_destination(plan)
+
+    def finish(
+        self, ctxt: context.RequestContext, migration_id: int
+    ) -> dict[str, Any]:
+        """:raises StateConflict: too late."""
+        migration, plan = self._coming(
+            ctxt, migration_id, Status.POST_MIGRATING
+        )
+        with self._told(ctxt, migration, 'live_migration_post_dest'):
+            self._driver.finish_destination(plan.guest_id, migration_id)
+            state = self._driver.guest_state(plan.guest_id)
+            job = self._driver.completed_job(plan.guest_id)
+        return {
+            'power_state': int(power_states.of(state)),
+            'job': job.to_dict() if job else None,
+        }
+
+    def undo(self, ctxt: context.RequestContext, migration_id: int) -> None:
+        """:raises StateConflict: a newer migration brings the guest here."""
+        migration = Migration.get(ctxt, migration_id)
+        if self._another_is_coming(ctxt, migration):
+            raise exception.StateConflict(
+                what=f'Guest {migration.instance_uuid}',
+                expected=f'only migration {migration_id} to {self._host}',
+                found='a newer one on its way here',
+            )
+        with self._told(ctxt, migration, 'live_migration_rollback_dest'):
+            self._driver.undo_destination(
+                migration.instance_uuid, migration_id
+            )
+
+    def tidy_up(self, ctxt: context.RequestContext) -> None:
+        """Remove what migrations that were rolled back left here while
+        nobody answered.
+
+        Never what one left that ended in error: the guest may be here, and
+        what was made for it are its only disks.
+        """
+        for guest_id, migration_id in self._driver.prepared():
+            row = ctxt.store.migration_get(migration_id)
+            if row is None or (
+                row['status'] not in migration_states.ROLLED_BACK
+            ):
+                continue
+            if self._another_is_coming(ctxt, Migration.from_row(ctxt, row)):
+                continue
+            LOG.info(
+                'Removing what migration %(id)s left here of guest %(guest)s.',
+                {'id': migration_id, 'guest': guest_id},
+            )
+            try:
+                self._driver.undo_destination(guest_id, migration_id)
+            except exception.HypervisorError as exc:
+                LOG.warning('%s', exc.message)
+
+    def _coming(
+        self,
+        ctxt: context.RequestContext,
+        migration_id: int,
+        expected: Status,
+    ) -> tuple[Migration, virt.TransferPlan]:
+        """The migration, if it still is as the message expects.
+
+        :raises StateConflict: the message came too late.
+        """
+        migration = Migration.get(ctxt, migration_id)
+        if (
+            migration.status != expected
+            or migration.dest_compute != self._host
+        ):
+            raise exception.StateConflict(
+                what=f'Migration {migration_id}',
+                expected=f'{expected} to {self._host}',
+                found=f'{migration.status} to {migration.dest_compute}',
+            )
+        return migration, virt.TransferPlan.from_dict(migration.plan or {})
+
+    def _another_is_coming(
+        self, ctxt: context.RequestContext, migration: Migration
+    ) -> bool:
+        """A late roll-back must not hit a newer migration's guest."""
+        coming = Migration.list(
+            ctxt,
+            {
+                'instance_uuid': migration.instance_uuid,
+                'dest_compute': self._host,
+                'status': sorted(map(str, migration_states.UNFINISHED)),
+            },
+        )
+        return any(other.id != migration.id for other in coming)
+
+    def _told(
+        self,
+        ctxt: context.RequestContext,
+        migration: Migration,
+        operation: str,
+    ) -> Recorded:
+        """Record the event of the message and notify start and end."""
+
+        def notify(phase: Phase, error: BaseException | None) -> None:
+            instance = Instance.get(
+                ctxt, migration.instance_uuid, deleted=True
+            )
+            self._notifier.notify(
+                ctxt, operation, phase, instance, migration, error
+            )
+
+        return Recorded(
+            ctxt,
+            self._host,
+            migration.instance_uuid,
+            str(migration.request_id),
+            _EVENTS[operation],
+            notify,
+        )
