@@ -210,7 +210,7 @@ def in_use(path: str) -> bool:
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         first, end = _QEMU_LOCKS
@@ -230,7 +230,7 @@ def remove(path: str) -> None:
     """Remove a file; it may be gone."""
     try:
         os.unlink(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
 
 

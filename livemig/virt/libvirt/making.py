@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Sequence
 
 from livemig.virt.libvirt import disks, domain_xml, files, notes
+
+#: virtlogd turns the console's log over to console.log.0 and so on.
+_TURNED_OVER = re.compile(re.escape(domain_xml.CONSOLE) + r'\.[0-9]+')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,13 +146,7 @@ def undo(place: files.Place, guest_id: str, migration_id: int) -> list[str]:
 def _noted_files(directory: str, note: notes.Note) -> list[str]:
     names = set(note.names)
     if domain_xml.CONSOLE in names and os.path.isdir(directory):
-        # virtlogd turns the console's log over to console.log.0 and so on.
-        turned_over = f'{domain_xml.CONSOLE}.'
-        names.update(
-            name
-            for name in os.listdir(directory)
-            if name.startswith(turned_over)
-        )
+        names.update(filter(_TURNED_OVER.fullmatch, os.listdir(directory)))
     return sorted(f'{directory}/{name}' for name in names)
 
 

@@ -105,6 +105,29 @@ def test_what_others_put_there_meanwhile_stays(
     assert notes.all_here(place) == []
 
 
+def test_of_the_logs_beside_only_virtlogds_go(
+    place: files.Place, qemu_img: QemuImg
+) -> None:
+    make(place)
+    directory = pathlib.Path(place.directory(GUEST))
+    for name in ('console.log.0', 'console.log.12', 'console.log.old'):
+        (directory / name).touch()
+    assert making.undo(place, GUEST, 7) == ['console.log.old']
+    assert inside(place) == ['console.log.old']
+
+
+def test_a_file_in_the_place_of_the_directory(
+    place: files.Place, qemu_img: QemuImg
+) -> None:
+    precious = pathlib.Path(place.directory(GUEST))
+    precious.write_text('precious')
+    with pytest.raises(FileExistsError):
+        make(place)
+    assert making.undo(place, GUEST, 7) == []
+    assert precious.read_text() == 'precious'
+    assert notes.all_here(place) == []
+
+
 def test_a_disk_in_use_is_not_removed(
     place: files.Place, qemu_img: QemuImg
 ) -> None:
