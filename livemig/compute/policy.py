@@ -16,7 +16,8 @@ def build(
 ) -> convergence.Policy:
     """The policy that today's options give this migration.
 
-    Called again after a reload: the timeout and its action are mutable.
+    Called again after a reload: the timeout and its action are mutable. So
+    is the bandwidth, but only for those that have not begun.
     """
     options = conf.libvirt
     size_gib = convergence.data_gib(

@@ -178,8 +178,11 @@ _TRANSFER = [
         default=0,
         min=0,
         max=2**31 - 1,
+        mutable=True,
         help="""
 Limit of the speed of each migration, MiB/s. 0: no limit.
+
+A change counts for migrations that begin after it.
 """,
     ),
     cfg.IntOpt(

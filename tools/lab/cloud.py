@@ -560,6 +560,9 @@ class Cloud:
         }
 
 
+#: Size of the rescue image's disk.
+RESCUE_MIB = 8
+
 #: Sizes of the lab's guests.
 FLAVORS = [
     {'id': 'proof', 'name': 'proof', 'ram_mib': 128, 'vcpus': 1},
@@ -606,7 +609,7 @@ class Guests:
                     name,
                     kernel=str(kernel),
                     initrd=str(initrd),
-                    cmdline=busybox.cmdline(mark='guest'),
+                    cmdline=busybox.cmdline(mark='guest', beat_tenths=10),
                     disks=[
                         {
                             'device': 'vda',
@@ -623,7 +626,7 @@ class Guests:
                 'linux-large',
                 kernel=str(kernel),
                 initrd=str(initrd),
-                cmdline=busybox.cmdline(mark='guest'),
+                cmdline=busybox.cmdline(mark='guest', beat_tenths=10),
                 disks=[
                     {
                         'device': 'vda',
@@ -635,7 +638,29 @@ class Guests:
                 ],
             )
         )
+        made.append(self._rescue(str(kernel), str(initrd)))
         return made
+
+    def _rescue(self, kernel: str, initrd: str) -> dict[str, Any]:
+        """What a server is rescued with: the same system, whose command
+        line and whose small disk say so."""
+        disk = self._directory / 'rescue.raw'
+        images.make_raw(disk, RESCUE_MIB, mark='rescue-image')
+        return _image(
+            'rescue',
+            kernel=kernel,
+            initrd=initrd,
+            cmdline=busybox.cmdline(mark='rescue', beat_tenths=10),
+            disks=[
+                {
+                    'device': 'vda',
+                    'format': 'raw',
+                    'size_bytes': RESCUE_MIB * MIB,
+                    'image_file': str(disk),
+                    'image_format': 'raw',
+                }
+            ],
+        )
 
     def _simulated(self) -> list[dict[str, Any]]:
         """The same guests without anything in them."""
@@ -650,6 +675,18 @@ class Guests:
                 kernel='/simulated',
                 cmdline='ws=8 rate=100',
                 disks=[disk],
+            ),
+            _image(
+                'rescue',
+                kernel='/simulated',
+                cmdline='ws=8 rate=100',
+                disks=[
+                    {
+                        'device': 'vda',
+                        'format': 'raw',
+                        'size_bytes': RESCUE_MIB * MIB,
+                    }
+                ],
             ),
         ]
 

@@ -129,6 +129,9 @@ mark_disks
 
 mkfifo /never
 exec 3<>/never          # nothing ever comes: read -t waits without a process
+tenths=$(option beat)
+tenths=${tenths:-1}
+pulse_each=$((tenths < 10 ? 10 / tenths : 1))
 n=0
 pulses=0
 last_pulse=
@@ -139,8 +142,8 @@ begin_writing "${up%.*}${up#*.}"
 while :; do
     n=$((n + 1))
     read -r up _ </proc/uptime
-    [ $((n % 10)) != 1 ] || pulse
+    [ $((n % pulse_each)) != $((1 % pulse_each)) ] || pulse
     [ "$kib_s" = 0 ] || keep_writing "${up%.*}${up#*.}"
     say "BEAT n=$n id=$id up=$up pulses=$pulses wrote_kib=$wrote_kib bad=$bad"
-    read -r -t 0.1 _ <&3
+    read -r -t $((tenths / 10)).$((tenths % 10)) _ <&3
 done
