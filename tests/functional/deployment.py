@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from oslo_config import cfg
+from oslo_messaging.notify import _impl_test
 
 from livemig import conf as confs
 from livemig import context, rpc
@@ -31,6 +32,11 @@ from tests.clock import VirtualClock
 
 _NUMBERS = itertools.count()
 PATIENCE_S = 20.0
+#: Notifications in both forms, collected where ``Deployment.told`` looks.
+TOLD = [
+    ('oslo_messaging_notifications', 'driver', ['test']),
+    ('notifications', 'notification_format', 'both'),
+]
 
 
 def make_conf(
@@ -39,6 +45,7 @@ def make_conf(
     """A service's options; overrides are (group, name, value)."""
     conf = cfg.ConfigOpts()
     confs.register_opts(conf)
+    rpc.register_opts(conf)
     conf([], project='livemig', default_config_files=[])
     conf.set_override('host', host)
     for group, name, value in overrides:
@@ -300,6 +307,31 @@ class Deployment:
         while not holds():
             assert time.monotonic() < give_up_s, 'it never came true'
             threading.Event().wait(0.01)
+
+    def told(self, instance: Instance) -> list[dict[str, Any]]:
+        """The notifications about it so far; those of one process in their
+        order. Needs the options ``TOLD``."""
+        return [
+            message
+            for message in self.all_told()
+            if instance.uuid in str(message['payload'])
+        ]
+
+    def all_told(self) -> list[dict[str, Any]]:
+        """All there ever were, also of other deployments."""
+        self.flush()
+        return [message for _, message, *_ in _impl_test.NOTIFICATIONS]
+
+    def ways(self) -> dict[str, rpc.Rpc]:
+        """The way to the bus of each process."""
+        return {'conductor1': self.rpc} | {
+            host: way for host, (way, _) in self._manager_servers.items()
+        }
+
+    def flush(self) -> None:
+        """Wait until all notifications are sent."""
+        for way in self.ways().values():
+            assert way.notifier('').flush(PATIENCE_S)
 
     def events(
         self, instance: Instance, request_id: str
