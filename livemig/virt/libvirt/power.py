@@ -173,7 +173,7 @@ class Powering:
         if (
             state.job
             or state.reason in _POST_COPY
-            or states.waits_for_memory(state)
+            or (states.waits_for_memory(state) and self._comes(guest_id))
         ):
             raise self._failed(
                 f'guest {guest_id} is {state.power} ({state.reason}): its '
@@ -184,6 +184,14 @@ class Powering:
                 f'guest {guest_id} has migrated away from here and may run '
                 'elsewhere'
             )
+
+    def _comes(self, guest_id: str) -> bool:
+        """Is it defined only when it has come? One that is defined was
+        paused by a migration that is over, and nobody let it go on."""
+        return not self._conn.read(
+            lambda conn: conn.lookupByUUIDString(guest_id).isPersistent(),
+            guest_id,
+        )
 
     def _state(self, guest_id: str) -> GuestState | None:
         return self._conn.read(
