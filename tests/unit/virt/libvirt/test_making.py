@@ -120,6 +120,7 @@ def test_a_file_in_the_place_of_the_directory(
     place: files.Place, qemu_img: QemuImg
 ) -> None:
     precious = pathlib.Path(place.directory(GUEST))
+    precious.parent.mkdir()
     precious.write_text('precious')
     with pytest.raises(FileExistsError):
         make(place)
