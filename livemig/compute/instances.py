@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
@@ -12,6 +13,7 @@ from livemig import context, exception
 from livemig.compute import rpcapi, specs
 from livemig.compute.hands import Hands
 from livemig.compute.journal import AWAY
+from livemig.compute.sweep import sweep
 from livemig.notifications import Notifier, Phase
 from livemig.objects import action as actions
 from livemig.objects import base, migration_states
@@ -107,22 +109,17 @@ class Instances:
         self, ctxt: context.RequestContext, registry: Registry
     ) -> None:
         """Go on with what a lost message or a restart left half done."""
-        for instance in Instance.list(
-            ctxt,
-            {
-                'host': self._host,
-                'task_state': [
-                    str(TaskState.SPAWNING),
-                    str(TaskState.DELETING),
-                ],
-            },
-        ):
-            if registry.of_instance(instance.uuid) is not None:
-                continue
-            if instance.task_state == TaskState.DELETING:
-                self.terminate(ctxt, instance.uuid)
-            else:
-                self.build(ctxt, instance.uuid)
+        work = {
+            str(TaskState.SPAWNING): self.build,
+            str(TaskState.DELETING): self.terminate,
+        }
+        sweep(
+            functools.partial(work[str(one.task_state)], ctxt, one.uuid)
+            for one in Instance.list(
+                ctxt, {'host': self._host, 'task_state': list(work)}
+            )
+            if registry.of_instance(one.uuid) is None
+        )
 
     # -- make ---------------------------------------------------------------
     def build(self, ctxt: context.RequestContext, instance_uuid: str) -> None:

@@ -6,6 +6,7 @@ from the record, and what is not (any more) so there is dropped.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from oslo_config import cfg
@@ -26,6 +27,7 @@ from livemig.compute.hands import Hands
 from livemig.compute.incoming import Incoming
 from livemig.compute.registry import Registry
 from livemig.compute.runner import Runner, Tools
+from livemig.compute.sweep import sweep
 from livemig.conductor import rpcapi as conductor_rpcapi
 from livemig.objects import migration_states, service
 from livemig.objects.instance import Instance
@@ -142,10 +144,16 @@ class ComputeManager:
 
         :raises LivemigError: the last thing that went wrong.
         """
-        self.report()
-        self.look_for_work()
-        self.tidy_up()
-        self._instances.sync_power_states(self._context(), self.registry)
+        sweep(
+            (
+                self.report,
+                self.look_for_work,
+                self.tidy_up,
+                lambda: self._instances.sync_power_states(
+                    self._context(), self.registry
+                ),
+            )
+        )
 
     def reload(self) -> None:
         """SIGHUP: mutable options changed."""
@@ -193,10 +201,14 @@ class ComputeManager:
         )
         # Those under way do not wait behind those that wait; then: first
         # come, first served.
-        for migration in sorted(found, key=lambda m: (_waits(m), m.id)):
-            self._take_up(migration)
-        self._instances.carry_on(ctxt, self.registry)
-        self.powering.carry_on(ctxt)
+        ordered = sorted(found, key=lambda m: (_waits(m), m.id))
+        sweep(
+            (
+                *(functools.partial(self._take_up, one) for one in ordered),
+                lambda: self._instances.carry_on(ctxt, self.registry),
+                lambda: self.powering.carry_on(ctxt),
+            )
+        )
 
     def tidy_up(self) -> None:
         """Remove what ended migrations left here while nobody answered."""

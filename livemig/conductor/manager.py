@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from oslo_config import cfg
@@ -13,6 +15,7 @@ from livemig import rpc as rpcs
 from livemig.compute import checks
 from livemig.compute.instances import Recorded
 from livemig.compute.rpcapi import TOPIC, ComputeAPI
+from livemig.compute.sweep import sweep
 from livemig.conductor import rpcapi
 from livemig.conductor.live_migrate import Placement
 from livemig.objects import service
@@ -287,19 +290,28 @@ class ConductorManager:
                 'facts': None,
             }
         )
-        ctxt = context.admin_context(self._store)
+        sweep(self._left_undone(context.admin_context(self._store)))
+
+    def _left_undone(
+        self, ctxt: context.RequestContext
+    ) -> Iterator[Callable[[], None]]:
         for migration in Migration.list(
             ctxt, {'status': str(Status.ACCEPTED)}
         ):
             if self._is_stale(migration.claimed_at or migration.created_at):
-                self.live_migrate_instance(
-                    self._context_of(migration), migration.id, ''
+                yield functools.partial(
+                    self.live_migrate_instance,
+                    self._context_of(migration),
+                    migration.id,
+                    '',
                 )
         for instance in Instance.list(
             ctxt, {'task_state': str(TaskState.SCHEDULING)}
         ):
             if self._is_stale(instance.created_at):
-                self.build_instance(ctxt, instance.uuid, '')
+                yield functools.partial(
+                    self.build_instance, ctxt, instance.uuid, ''
+                )
 
     def _is_stale(self, since: datetime.datetime) -> bool:
         age_s = (self._clock.now() - since).total_seconds()

@@ -584,3 +584,87 @@ def test_a_manager_that_stops_writes_its_last_words(deploy):
     deployment.stop_manager('host1')
     rows = deployment.database.action_list(instance.uuid, {})
     assert 'live-migration-paused-vm' in [r['action'] for r in rows]
+
+
+def test_what_cannot_be_deleted_holds_nobody_up(deployment):
+    manager = deployment.managers['host1']
+    destroy = manager._driver.destroy
+    tried = []
+
+    def fails_first(guest_id):
+        tried.append(guest_id)
+        if guest_id == tried[0]:
+            raise exception.HypervisorError(host='host1', reason='in use')
+        destroy(guest_id)
+
+    manager._driver.destroy = fails_first
+    for instance in (deployment.boot(), deployment.boot()):
+        assert instance.swap({'task_state': 'deleting'}, {})
+    with pytest.raises(exception.HypervisorError, match='in use'):
+        manager.run_periodic_tasks()
+    stuck, other = tried
+    (left,) = Instance.list(deployment.ctxt, {})
+    assert left.uuid == stuck
+    assert deployment.world.living(other) == ()
+
+
+def test_a_migration_that_cannot_be_taken_up_holds_nobody_up(deployment):
+    guests = [deployment.boot() for _ in range(2)]
+    broken, whole = (deployment.begin(guest) for guest in guests)
+    plan(deployment, broken)
+    plan(deployment, whole)
+    manager = deployment.managers['host1']
+    context_of = manager._context_of
+
+    def fails(migration):
+        if migration.id == broken.id:
+            raise RuntimeError('our bug')
+        return context_of(migration)
+
+    manager._context_of = fails
+    with pytest.raises(exception.LivemigError, match='our bug'):
+        manager.run_periodic_tasks()
+    moved(deployment, guests[1], whole)
+
+
+def test_a_hypervisor_that_is_away_does_not_hide_the_work(deploy):
+    """No report then, but an abort on the record is found all the same."""
+    deployment = deploy(options=SLOW)
+    instance = deployment.boot(**BUSY)
+    migration = hold(deployment, instance, 20)
+    manager = deployment.managers['host1']
+    migration.request_abort('operator', 'req-lost')
+    actions.start(deployment.context(), instance.uuid, actions.ABORT)
+
+    def away():
+        raise exception.HypervisorUnavailable(host='host1', reason='away')
+
+    manager._driver.host_facts = away
+    with pytest.raises(exception.HypervisorUnavailable):
+        manager.run_periodic_tasks()
+    go_on(deployment)
+    stayed(deployment, instance, migration, Status.CANCELLED)
+    assert migration.reason.startswith('Aborted on request')
+
+
+def test_a_conductor_repairs_what_it_can(deployment):
+    """One that makes it stumble comes first, each time."""
+    instance = deployment.boot()
+    first = deployment.begin(deployment.boot())
+    second = deployment.begin(instance)
+    conductor = deployment.conductor
+    place = conductor._place
+
+    def stumbles(ctxt, migration_id, event):
+        if migration_id == first.id:
+            raise RuntimeError('our bug')
+        place(ctxt, migration_id, event)
+
+    conductor._place = stumbles
+    deployment.clock._epoch = max(first.created_at, second.created_at)
+    deployment.clock.advance(61)
+    for manager in deployment.managers.values():
+        manager.report()
+    with pytest.raises(exception.LivemigError, match='our bug'):
+        conductor.run_periodic_tasks()
+    moved(deployment, instance, second)
