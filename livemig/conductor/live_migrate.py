@@ -22,6 +22,9 @@ from livemig.virt import driver as virt
 
 LOG = log.getLogger(__name__)
 
+#: Says nothing about any host: all of it is tried again later.
+NOBODY_THERE = (exception.BrokerUnreachable, exception.DatabaseUnreachable)
+
 
 class Placement:
     """Chooses or verifies the destination of one migration."""
@@ -156,7 +159,7 @@ class Placement:
             answer = self._compute_api.check_can_live_migrate_destination(
                 self._ctxt, host, self._migration.id
             )
-        except exception.BrokerUnreachable:
+        except NOBODY_THERE:
             raise
         except exception.LivemigError as exc:
             self._refuse(host, exc.message)

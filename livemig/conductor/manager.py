@@ -17,7 +17,7 @@ from livemig.compute.instances import Recorded
 from livemig.compute.rpcapi import TOPIC, ComputeAPI
 from livemig.compute.sweep import sweep
 from livemig.conductor import rpcapi
-from livemig.conductor.live_migrate import Placement
+from livemig.conductor.live_migrate import NOBODY_THERE, Placement
 from livemig.objects import service
 from livemig.objects.instance import Instance
 from livemig.objects.instance_states import TaskState, VmState
@@ -143,7 +143,7 @@ class ConductorManager:
                         ctxt,
                         migration,
                     ).place()
-        except exception.BrokerUnreachable:
+        except NOBODY_THERE:
             # Still accepted: the repair loop tries again.
             raise
         except exception.LivemigError as exc:
@@ -214,6 +214,9 @@ class ConductorManager:
             return
         try:
             host = self._host_for(ctxt, instance)
+        except NOBODY_THERE:
+            # Still to be scheduled: the repair loop tries again.
+            raise
         except exception.LivemigError as exc:
             if instance.swap(
                 {'vm_state': str(VmState.ERROR), 'task_state': None},

@@ -668,3 +668,54 @@ def test_a_conductor_repairs_what_it_can(deployment):
     with pytest.raises(exception.LivemigError, match='our bug'):
         conductor.run_periodic_tasks()
     moved(deployment, instance, second)
+
+
+def away_once(owner, name):
+    """The keeper's method fails once, as if its database were away."""
+    method = getattr(owner, name)
+    answers = [exception.DatabaseUnreachable()]
+
+    def flaky(*args, **kwargs):
+        if answers:
+            raise answers.pop()
+        return method(*args, **kwargs)
+
+    setattr(owner, name, flaky)
+
+
+def a_minute_later(deployment, created_at):
+    deployment.clock._epoch = created_at
+    deployment.clock.advance(61)
+    for manager in deployment.managers.values():
+        manager.report()
+    deployment.conductor.run_periodic_tasks()
+
+
+@pytest.mark.parametrize('name', ['event_start', 'event_finish'])
+def test_a_database_that_blinks_ends_no_accepted_migration(deployment, name):
+    instance = deployment.boot()
+    away_once(deployment.database, name)
+    migration = deployment.migrate(instance)
+    migration.refresh()
+    assert migration.status == Status.ACCEPTED
+    a_minute_later(deployment, migration.created_at)
+    moved(deployment, instance, migration)
+
+
+def test_a_database_that_blinks_during_the_checks_ends_nothing(deployment):
+    instance = deployment.boot()
+    away_once(deployment.managers['host2']._store, 'event_start')
+    migration = deployment.migrate(instance)
+    migration.refresh()
+    assert migration.status == Status.ACCEPTED
+    a_minute_later(deployment, migration.created_at)
+    moved(deployment, instance, migration)
+
+
+def test_a_database_that_blinks_fails_no_new_server(deployment):
+    away_once(deployment.database, 'service_list')
+    instance = boot_oddly(deployment)
+    assert instance.vm_state == 'building'
+    a_minute_later(deployment, instance.created_at)
+    instance.refresh()
+    assert instance.vm_state == 'active'
