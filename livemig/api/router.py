@@ -7,6 +7,7 @@ and query by schema 400; what comes then is the handler's.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,14 @@ import webob.exc
 from oslo_log import log
 
 from livemig import exception
-from livemig.api import action, faults, microversion, validation, versions
+from livemig.api import (
+    action,
+    faults,
+    microversion,
+    openapi,
+    validation,
+    versions,
+)
 from livemig.api.action import App, Call, Operation
 from livemig.api.faults import Fault
 from livemig.api.links import API_ROOT, Links
@@ -130,6 +138,7 @@ class Router:
         """:param elsewhere: actions that Nova has and livemig has not,
         and what to say of them."""
         self._app = app
+        self._operations = operations
         self._map = route_map(operations)
         self._elsewhere = elsewhere or {}
         self._observe = observe
@@ -142,7 +151,7 @@ class Router:
     @webob.dec.wsgify
     def __call__(self, request: webob.Request) -> webob.Response:
         links = Links(request, self._app.conf)
-        answer = versions.document(request, links)
+        answer = self._document(request, links)
         if answer is not None:
             return answer
         match = self._match(request)
@@ -150,6 +159,22 @@ class Router:
             # As Nova: no fault body, and no 405 for a wrong method.
             return webob.exc.HTTPNotFound()
         return self._versioned(request, match)
+
+    def _document(
+        self, request: webob.Request, links: Links
+    ) -> webob.Response | None:
+        """What needs no user: about the API, not of it."""
+        path = request.environ.get('PATH_INFO')
+        if path == openapi.PATH and request.method == 'GET':
+            return webob.Response(
+                body=openapi.text(self._description, links.root.rstrip('/')),
+                content_type=openapi.JSON,
+            )
+        return versions.document(request, links)
+
+    @functools.cached_property
+    def _description(self) -> Mapping[str, Any]:
+        return openapi.document(self._operations)
 
     def _match(self, request: webob.Request) -> dict[str, str] | None:
         try:
