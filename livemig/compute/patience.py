@@ -36,13 +36,14 @@ class Patience:
         self,
         call: Callable[[], T],
         patience_s: float | None = None,
-        never_sent: bool = False,
+        unless_silent: str = '',
         away: tuple[type[exception.LivemigError], ...] = AWAY,
     ) -> T:
         """Call until the far end answers.
 
         :param patience_s: give up after that; None = never.
-        :param never_sent: wait for the broker, not for a silent host.
+        :param unless_silent: the host that is not waited for when it does
+            not answer; what it needs itself still is.
         :param away: the errors that are no answer.
         :raises Stopped:
         """
@@ -51,9 +52,11 @@ class Patience:
             try:
                 return call()
             except away as exc:
-                silent = isinstance(exc, exception.ReplyTimeout)
+                silent = isinstance(exc, exception.ReplyTimeout) and (
+                    exc.kwargs.get('host') == unless_silent
+                )
                 waited_s = self.clock.monotonic_s() - began_s
-                if (never_sent and silent) or (
+                if silent or (
                     patience_s is not None and waited_s > patience_s
                 ):
                     raise

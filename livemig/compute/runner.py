@@ -27,11 +27,12 @@ from livemig.compute import (
     texts,
 )
 from livemig.compute.convergence import Cause, Do, Request, Seen
+from livemig.compute.destination import Destination
 from livemig.compute.ending import Ending, Way
 from livemig.compute.journal import AWAY, RETRY_S
 from livemig.compute.monitor import Stopped
 from livemig.compute.outcome import Outcome
-from livemig.compute.patience import HYPERVISOR_AWAY, Patience
+from livemig.compute.patience import Patience
 from livemig.compute.record import Record
 from livemig.compute.rpcapi import ComputeAPI
 from livemig.notifications import Notifier, Phase
@@ -48,10 +49,6 @@ from livemig.virt import driver as virt
 from livemig.virt import job as jobs
 
 LOG = log.getLogger(__name__)
-
-#: A roll-back waits this long for the destination's manager, s; what it
-#: left there is removed when that manager is back.
-ROLL_BACK_PATIENCE_S = 120.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +81,8 @@ class Runner:
         self._ctxt = ctxt
         self._seen = Seen()
         self._policy = convergence.Policy()
+        #: Known as soon as the policy has been built.
+        self._memory_mib: int | None = None
         self._start_error = ''
         self._story = story.Story(
             ctxt,
@@ -94,6 +93,9 @@ class Runner:
         )
         self._record = Record(
             ctxt, migration, self._story.journal, self._patience
+        )
+        self._destination = Destination(
+            ctxt, migration, tools.compute_api, self._patience
         )
 
     # -- what others may ask ------------------------------------------------
@@ -107,8 +109,12 @@ class Runner:
         self._story.journal.close()
 
     def reload(self) -> None:
-        """The options changed: what is mutable holds from now on."""
-        self._policy = self._build_policy()
+        """The options changed: what is mutable holds from now on.
+
+        Never waits: the process' main thread asks for it.
+        """
+        if self._memory_mib is not None:
+            self._policy = self._build_policy(self._memory_mib)
 
     def run(self) -> None:
         """Go on until the migration has ended, or the process stops."""
@@ -149,7 +155,7 @@ class Runner:
             self._roll_back(Event.ABORT, 'Aborted while preparing.')
             return
         try:
-            self._patience.ask(self._prepare_destination, never_sent=True)
+            self._destination.prepare()
         except exception.LivemigError as exc:
             self._roll_back(Event.FAIL, exc.message)
             return
@@ -163,13 +169,8 @@ class Runner:
         else:
             self._start()
 
-    def _prepare_destination(self) -> None:
-        self._tools.compute_api.pre_live_migration(
-            self._ctxt, self._destination, self.migration_id
-        )
-
     def _start(self) -> None:
-        self._policy = self._build_policy()
+        self._read_policy()
         self._record.fire(
             Event.START,
             {
@@ -189,8 +190,8 @@ class Runner:
 
     def _transfer(self) -> None:
         """Watch the transfer, then find out how it ended."""
-        if self._policy == convergence.Policy():
-            self._policy = self._build_policy()
+        if self._memory_mib is None:
+            self._read_policy()
         watcher = monitor.Monitor(
             driver=self._driver,
             guest_id=self.instance_uuid,
@@ -232,9 +233,7 @@ class Runner:
         """The guest has moved: make that lasting on both sides."""
         self._story.tell('live_migration_post', Phase.START)
         try:
-            answer = self._patience.ask(
-                self._post_at_destination, away=HYPERVISOR_AWAY
-            )
+            answer = self._destination.finish()
             self._patience.hypervisor(
                 lambda: self._driver.finish_source(self._plan)
             )
@@ -242,8 +241,8 @@ class Runner:
             self._story.tell('live_migration_post', Phase.ERROR, exc)
             self._record.end(
                 Event.FAIL,
-                f'The guest runs on {self._destination}, but the work after '
-                f'its move failed: {exc.message}',
+                f'The guest runs on {self._destination.host}, but the work '
+                f'after its move failed: {exc.message}',
             )
             return
         self._record.fire(
@@ -257,11 +256,6 @@ class Runner:
             {'task_state': str(TaskState.MIGRATING)},
         )
         self._story.tell('live_migration_post', Phase.END)
-
-    def _post_at_destination(self) -> dict[str, Any]:
-        return self._tools.compute_api.post_live_migration_at_destination(
-            self._ctxt, self._destination, self.migration_id
-        )
 
     _STEPS = {
         Status.QUEUED: _queued,
@@ -319,7 +313,7 @@ class Runner:
 
     def _look(self) -> Outcome:
         here = self._guest_here()
-        there = self._patience.ask(self._guest_there, away=HYPERVISOR_AWAY)
+        there = self._destination.guest_state()
         found = outcome.outcome(here, there)
         LOG.info(
             'Migration %(id)s: source %(source)s says %(here)s, destination '
@@ -328,7 +322,7 @@ class Runner:
                 'id': self.migration_id,
                 'source': self._tools.host,
                 'here': here,
-                'destination': self._destination,
+                'destination': self._destination.host,
                 'there': there,
                 'found': found,
             },
@@ -360,7 +354,7 @@ class Runner:
             Event.MEMORY_COPIED,
             figures.moved(job or self._story.last_job, self._seen),
             {
-                'host': self._destination,
+                'host': self._destination.host,
                 'node': self._migration.dest_node,
             },
         )
@@ -415,27 +409,20 @@ class Runner:
         self._story.tell('live_migration_rollback', Phase.START)
         state = self._patience.hypervisor(self._release_guest)
         try:
-            self._patience.ask(
-                self._undo_destination, patience_s=ROLL_BACK_PATIENCE_S
-            )
+            self._destination.undo()
         except AWAY:
             reason += (
-                f' The manager of {self._destination} does not answer: what '
-                'was prepared there is removed when it is back.'
+                f' The manager of {self._destination.host} does not answer: '
+                'what was prepared there is removed when it is back.'
             )
         except exception.LivemigError as exc:
             # Whatever is wrong there, the guest is here and goes on.
-            reason += f' {self._destination}: {exc.message}'
+            reason += f' {self._destination.host}: {exc.message}'
         values = {'power_state': int(power_states.of(state))} | (
             instance_values or {}
         )
         self._record.end(event, reason, values)
         self._story.tell('live_migration_rollback', Phase.END)
-
-    def _undo_destination(self) -> None:
-        self._tools.compute_api.rollback_live_migration_at_destination(
-            self._ctxt, self._destination, self.migration_id
-        )
 
     def _release_guest(self) -> jobs.GuestState | None:
         return release.release(
@@ -457,16 +444,18 @@ class Runner:
     def _plan(self) -> virt.TransferPlan:
         return virt.TransferPlan.from_dict(self._migration.plan or {})
 
-    @property
-    def _destination(self) -> str:
-        return self._migration.dest_compute or ''
+    def _read_policy(self) -> None:
+        memory_mib = self._record.instance().memory_mb
+        self._policy = self._patience.hypervisor(
+            lambda: self._build_policy(memory_mib)
+        )
+        self._memory_mib = memory_mib
 
-    def _build_policy(self) -> convergence.Policy:
-        instance = self._record.instance()
+    def _build_policy(self, memory_mib: int) -> convergence.Policy:
         return policy.build(
             self._tools.conf,
             self._plan,
-            instance.memory_mb,
+            memory_mib,
             self._driver.capabilities(),
         )
 
@@ -474,12 +463,6 @@ class Runner:
         return self._patience.hypervisor(
             lambda: self._driver.guest_state(self.instance_uuid)
         )
-
-    def _guest_there(self) -> jobs.GuestState | None:
-        answer = self._tools.compute_api.guest_state(
-            self._ctxt, self._destination, self.instance_uuid
-        )
-        return jobs.GuestState.from_dict(answer) if answer else None
 
     def _requests_of_record(self) -> None:
         """What was asked before this runner was there."""

@@ -719,3 +719,45 @@ def test_a_database_that_blinks_fails_no_new_server(deployment):
     a_minute_later(deployment, instance.created_at)
     instance.refresh()
     assert instance.vm_state == 'active'
+
+
+def test_a_destination_whose_keeper_is_slow_is_not_a_silent_one(deployment):
+    """It answers; what it needs itself does not, for a moment."""
+    instance = deployment.boot()
+    store = deployment.managers['host2']._store
+    event_start, answers = store.event_start, []
+
+    def slow_once(uuid, request_id, values):
+        if values['event'] == 'compute_pre_live_migration' and not answers:
+            answers.append('late')
+            raise exception.ReplyTimeout(
+                host='conductor', method='store_call', limit_s=30
+            )
+        return event_start(uuid, request_id, values)
+
+    store.event_start = slow_once
+    migration = deployment.migrate(instance)
+    moved(deployment, instance, migration)
+    assert answers == ['late']
+
+
+def test_a_reload_waits_for_nobody(deploy):
+    """The main thread does it, and looks for signals after it."""
+    deployment = deploy(options=SLOW)
+    instance = deployment.boot(**BUSY)
+    migration = hold(deployment, instance, 20)
+    manager = deployment.managers['host1']
+
+    def asked(*args, **kwargs):
+        raise AssertionError('the broker may be away')
+
+    instance_get = manager._store.instance_get
+    manager._store.instance_get = asked
+    manager._conf.set_override(
+        'live_migration_completion_timeout', 15, 'libvirt'
+    )
+    manager.reload()
+    manager._store.instance_get = instance_get
+    go_on(deployment)
+    stayed(deployment, instance, migration, Status.CANCELLED)
+    assert 'completion timeout of 30 s' in migration.reason

@@ -1,0 +1,75 @@
+"""The manager at the far end of a migration, asked with patience."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from livemig import context
+from livemig.compute.patience import HYPERVISOR_AWAY, Patience
+from livemig.compute.rpcapi import ComputeAPI
+from livemig.objects.migration import Migration
+from livemig.virt.job import GuestState
+
+#: A roll-back waits this long for it, s; what it left there is removed
+#: when that manager is back.
+ROLL_BACK_PATIENCE_S = 120.0
+
+
+class Destination:
+    """The destination of one migration. Belongs to its runner's thread.
+
+    Every method may raise ``monitor.Stopped``, and what the far end raised.
+    """
+
+    def __init__(
+        self,
+        ctxt: context.RequestContext,
+        migration: Migration,
+        compute_api: ComputeAPI,
+        patience: Patience,
+    ) -> None:
+        self.host: str = migration.dest_compute or ''
+        self._ctxt = ctxt
+        self._migration_id = migration.id
+        self._instance_uuid = migration.instance_uuid
+        self._compute_api = compute_api
+        self._patience = patience
+
+    def prepare(self) -> None:
+        """:raises ReplyTimeout: it is silent: nothing was begun, so there
+        is no need to wait for it."""
+        self._patience.ask(
+            lambda: self._compute_api.pre_live_migration(
+                self._ctxt, self.host, self._migration_id
+            ),
+            unless_silent=self.host,
+        )
+
+    def guest_state(self) -> GuestState | None:
+        """What its hypervisor says; waits until it says something."""
+        answer = self._patience.ask(
+            lambda: self._compute_api.guest_state(
+                self._ctxt, self.host, self._instance_uuid
+            ),
+            away=HYPERVISOR_AWAY,
+        )
+        return GuestState.from_dict(answer) if answer else None
+
+    def finish(self) -> dict[str, Any]:
+        """See ``ComputeAPI.post_live_migration_at_destination``."""
+        return self._patience.ask(
+            lambda: self._compute_api.post_live_migration_at_destination(
+                self._ctxt, self.host, self._migration_id
+            ),
+            away=HYPERVISOR_AWAY,
+        )
+
+    def undo(self) -> None:
+        """:raises ReplyTimeout: it was silent for too long (or the broker,
+        or the keeper of the records, was away)."""
+        self._patience.ask(
+            lambda: self._compute_api.rollback_live_migration_at_destination(
+                self._ctxt, self.host, self._migration_id
+            ),
+            patience_s=ROLL_BACK_PATIENCE_S,
+        )
