@@ -51,6 +51,17 @@ class FlavorNotFound(NotFound):
     template = 'Flavor {flavor_id} could not be found.'
 
 
+class FlavorExists(LivemigError):
+    template = 'There is a flavor with the id {flavor_id} or the name {name}.'
+
+
+class FlavorOfCatalogue(LivemigError):
+    template = (
+        "Flavor {flavor_id} stands in the operator's catalogue file: it "
+        'can be changed only there.'
+    )
+
+
 class ImageNotFound(NotFound):
     template = 'Image {image_id} could not be found.'
 

@@ -1,4 +1,4 @@
-"""Flavors: list and show those of the catalogue."""
+"""Flavors: list and show them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from livemig import catalogue, exception, policy
-from livemig.api import fields, validation
+from livemig.api import fields, flavor_lookup, validation
 from livemig.api.action import Call, Operation
 from livemig.api.links import Page
 from livemig.api.microversion import Microversion as V
@@ -83,7 +83,7 @@ def _chosen(call: Call) -> list[catalogue.Flavor]:
     )
     flavors = [
         flavor
-        for flavor in call.app.catalogue.content().flavors.values()
+        for flavor in flavor_lookup.everything(call).values()
         if public in (None, flavor.is_public)
         and flavor.ram_mib >= least_ram
         and flavor.disk_gib >= least_disk
@@ -129,10 +129,11 @@ def _shows_extra_specs(call: Call) -> bool:
 
 def show(call: Call) -> dict[str, Any]:
     call.authorize()
-    flavor_id = call.path['flavor_id']
-    flavor = call.app.catalogue.content().flavor(flavor_id)
-    if not flavor.is_public and not call.context.is_admin:
-        raise exception.FlavorNotFound(flavor_id=flavor_id)
+    return told(call, flavor_lookup.find(call, call.path['flavor_id']))
+
+
+def told(call: Call, flavor: catalogue.Flavor) -> dict[str, Any]:
+    """The answer about a single flavor."""
     source = views.FlavorSource(call, flavor, _shows_extra_specs(call))
     return {'flavor': fields.render(views.FLAVOR, call.version, source)}
 

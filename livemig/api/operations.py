@@ -9,6 +9,8 @@ from oslo_policy import policy as oslo_policy
 
 from livemig import policy
 from livemig.api import (
+    flavor_extra_specs,
+    flavor_manage,
     flavors,
     hypervisors,
     instance_actions,
@@ -39,6 +41,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *migrations.OPERATIONS,
     *instance_actions.OPERATIONS,
     *flavors.OPERATIONS,
+    *flavor_manage.OPERATIONS,
+    *flavor_extra_specs.OPERATIONS,
     *services.OPERATIONS,
     *hypervisors.OPERATIONS,
 )

@@ -9,7 +9,7 @@ from typing import Any
 from oslo_utils import uuidutils
 
 from livemig import exception, policy
-from livemig.api import microversion, validation
+from livemig.api import flavor_lookup, microversion, validation
 from livemig.api.action import Answer, Call, Operation, Since
 from livemig.api.fields import LINKS
 from livemig.api.microversion import Microversion as V
@@ -259,15 +259,14 @@ def _values(call: Call, asked: Any, host: str | None) -> dict[str, Any]:
     :raises FlavorNotFound:
     :raises ImageNotFound:
     """
-    content = call.app.catalogue.content()
-    flavor = content.flavor(str(asked['flavorRef']))
+    flavor = flavor_lookup.find(call, str(asked['flavorRef']))
     image_id = asked.get('imageRef') or ''
     if not image_id:
         raise InvalidInput(
             where='server.imageRef',
             reason='it is missing; livemig has no volumes to boot from.',
         )
-    image = content.image(image_id.lower())
+    image = call.app.catalogue.content().image(image_id.lower())
     drive = asked.get('config_drive')
     return {
         'description': asked.get('description'),

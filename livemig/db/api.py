@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from livemig.db import engine, purge
 from livemig.db.rows import (
     actions,
+    flavors,
     instances,
     migrations,
     services,
@@ -242,6 +243,35 @@ class Database:
                 conn, instance_uuid, request_id, values, self._now()
             )
         )
+
+    # -- flavors ------------------------------------------------------------
+    def flavor_create(self, values: Values) -> Row:
+        return self._write(
+            lambda conn: flavors.create(conn, values, self._now())
+        )
+
+    def flavor_list(self) -> list[Row]:
+        return self._read(flavors.list_)
+
+    def flavor_get(self, flavor_id: str) -> Row | None:
+        return self._read(lambda conn: flavors.get(conn, flavor_id))
+
+    def flavor_update(self, flavor_id: str, values: Values) -> Row | None:
+        return self._write(
+            lambda conn: flavors.update(conn, flavor_id, values, self._now())
+        )
+
+    def flavor_extra_specs(
+        self, flavor_id: str, put: Mapping[str, str], drop: Sequence[str] = ()
+    ) -> Row | None:
+        return self._write(
+            lambda conn: flavors.change_extra_specs(
+                conn, flavor_id, put, drop, self._now()
+            )
+        )
+
+    def flavor_destroy(self, flavor_id: str) -> bool:
+        return self._write(lambda conn: flavors.destroy(conn, flavor_id))
 
     # -- services -----------------------------------------------------------
     def service_report(self, values: Values) -> Row:

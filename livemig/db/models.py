@@ -250,3 +250,24 @@ SERVICES = Table(
     ),
     **_OPTIONS,
 )
+
+#: Flavors of the API; what an instance has of its own is on the instance.
+FLAVORS = Table(
+    'flavors',
+    METADATA,
+    _id(),
+    Column('flavor_id', String(255), nullable=False),
+    Column('name', String(255), nullable=False),
+    Column('ram_mib', Integer, nullable=False),
+    Column('vcpus', Integer, nullable=False),
+    Column('disk_gib', Integer, nullable=False, default=0),
+    Column('ephemeral_gib', Integer, nullable=False, default=0),
+    Column('swap_mib', Integer, nullable=False, default=0),
+    Column('description', LongText),
+    Column('is_public', Boolean, nullable=False, default=True),
+    Column('extra_specs', Json),
+    *_timestamps(),
+    UniqueConstraint('flavor_id', name='uniq_flavors0flavor_id'),
+    UniqueConstraint('name', name='uniq_flavors0name'),
+    **_OPTIONS,
+)

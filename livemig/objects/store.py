@@ -169,6 +169,25 @@ class Store(Protocol):
         ``finish_time``, ``result``, ``details``, ``traceback``). A result
         of Error sets the action's message to Error. None open: nothing."""
 
+    # -- flavors ------------------------------------------------------------
+    def flavor_create(self, values: Values) -> Row:
+        """Insert one. :raises FlavorExists: its id or name is taken."""
+
+    def flavor_list(self) -> list[Row]:
+        """Those made through the API; the catalogue file has its own."""
+
+    def flavor_get(self, flavor_id: str) -> Row | None: ...
+
+    def flavor_update(self, flavor_id: str, values: Values) -> Row | None: ...
+
+    def flavor_extra_specs(
+        self, flavor_id: str, put: Mapping[str, str], drop: Sequence[str] = ()
+    ) -> Row | None:
+        """Change some of its extra specs and leave the others."""
+
+    def flavor_destroy(self, flavor_id: str) -> bool:
+        """Remove it; False if it is not there."""
+
     # -- services -----------------------------------------------------------
     def service_report(self, values: Values) -> Row:
         """Heartbeat: insert or refresh the row of (``host``, ``binary``)

@@ -8,6 +8,7 @@ from typing import Any
 from tests.functional.api.world import OTHER_SERVICE, SERVICE
 
 Fields = dict[str, tuple[str, str | None]]
+_FLAVOR = {'name': 'new', 'ram': 64, 'vcpus': 1, 'disk': 0}
 _NAMED = {'host': 'host2', 'binary': 'nova-compute'}
 
 #: (method, path, body), in the version's own form -> (first, last).
@@ -26,6 +27,17 @@ OPERATIONS: list[tuple[str, str, Any, str, str | None]] = [
         'PUT', f'/os-services/{SERVICE}', {'status': 'disabled'},
         '2.53', None,
     ),
+    ('POST', '/flavors', {'flavor': _FLAVOR}, '2.1', None),
+    (
+        'POST', '/flavors', {'flavor': {**_FLAVOR, 'description': None}},
+        '2.55', None,
+    ),
+    (
+        'PUT', '/flavors/made', {'flavor': {'description': 'x'}},
+        '2.55', None,
+    ),
+    ('GET', '/flavors/1/os-extra_specs', None, '2.1', None),
+    ('GET', '/flavors/made/os-flavor-access', None, '2.1', None),
     ('GET', '/os-hypervisors/host/search', None, '2.1', '2.52'),
     ('GET', '/os-hypervisors/host/servers', None, '2.1', '2.52'),
     ('GET', '/os-hypervisors/statistics', None, '2.1', '2.87'),
@@ -100,6 +112,10 @@ TYPES: dict[tuple[str, str], list[tuple[type, str, str | None]]] = {
     ('/os-hypervisors/detail', 'hypervisors.0.cpu_info'): [
         (str, '2.1', '2.27'),
         (dict, '2.28', '2.87'),
+    ],
+    ('/flavors/1', 'flavor.swap'): [
+        (str, '2.1', '2.74'),
+        (int, '2.75', None),
     ],
     ('/os-services', 'services.0.id'): [
         (int, '2.1', '2.52'),

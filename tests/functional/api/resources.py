@@ -14,6 +14,10 @@ def _get(path: str, **more: Any) -> dict[str, Any]:
     return {'method': 'GET', 'path': path, **more}
 
 
+def _post(path: str, body: Any, **more: Any) -> dict[str, Any]:
+    return {'method': 'POST', 'path': path, 'body': body, **more}
+
+
 def _put(path: str, body: Any, **more: Any) -> dict[str, Any]:
     return {'method': 'PUT', 'path': path, 'body': body, **more}
 
@@ -55,8 +59,32 @@ _HYPERVISORS = {
     ),
 }
 
+_FLAVOR = {'name': 'new', 'ram': 64, 'vcpus': 1, 'disk': 0}
+_SPECS = 'os-extra_specs'
+_FLAVORS = {
+    'flavors:create': _post('/flavors', {'flavor': _FLAVOR}),
+    'flavors:update': _put(
+        '/flavors/made', {'flavor': {'description': 'by hand'}}
+    ),
+    'flavors:delete': _delete('/flavors/made'),
+    'flavor_extra_specs:create': _post(
+        f'/flavors/made/{_SPECS}', {'extra_specs': {'a': 'b'}}, free=True
+    ),
+    'flavor_extra_specs:update': _put(
+        f'/flavors/made/{_SPECS}/colour', {'colour': 'blue'}, free=True
+    ),
+    'flavor_extra_specs:delete': _delete(f'/flavors/made/{_SPECS}/colour'),
+    'flavor_access:index': _get('/flavors/made/os-flavor-access'),
+}
+_SHOWN_SPECS = {
+    'flavor_extra_specs:index': _get(f'/flavors/1/{_SPECS}'),
+    'flavor_extra_specs:show': _get(f'/flavors/1/{_SPECS}/hw:cpu'),
+}
+
 #: name -> (who has the right at least, the fields of an Example)
 RESOURCES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: ('admin', given) for name, given in _SERVICES.items()},
     **{name: ('admin', given) for name, given in _HYPERVISORS.items()},
+    **{name: ('admin', given) for name, given in _FLAVORS.items()},
+    **{name: ('reader', given) for name, given in _SHOWN_SPECS.items()},
 }

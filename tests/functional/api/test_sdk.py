@@ -70,4 +70,6 @@ def test_servers(compute) -> None:
     # Page after page, by the links.
     assert len(list(compute.servers(limit=5))) == 24
     assert {s.state for s in compute.services()} == {'up'}
-    assert [f.name for f in compute.flavors()] == ['tiny', 'small', 'secret']
+    assert [f.name for f in compute.flavors()] == ['tiny', 'small', 'secret',
+        'made by hand',
+    ]  # fmt: skip

@@ -72,9 +72,11 @@ def test_bodies_and_answers_have_schemas(operation) -> None:
         assert operation.request
     else:
         assert not operation.request
-    assert bool(operation.response) == (
-        operation.success == 200 or operation.name == 'servers:create'
-    )
+    answers = operation.success == 200 or operation.name == 'servers:create'
+    if operation.name == 'flavor_extra_specs:delete':
+        # In Nova's answer there is nothing, and 200 all the same.
+        answers = False
+    assert bool(operation.response) == answers
 
 
 @EACH

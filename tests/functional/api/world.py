@@ -306,6 +306,13 @@ class World:
                 'last_seen_at': self.clock.now(),
             }
         )  # fmt: skip
+        self.store.flavor_create(
+            {
+                'flavor_id': 'made', 'name': 'made by hand', 'ram_mib': 256,
+                'vcpus': 3, 'is_public': False,
+                'extra_specs': {'colour': 'red'},
+            }
+        )  # fmt: skip
         for name in SERVERS:
             self._add_server(name)
         for name, events in _EVENTS.items():

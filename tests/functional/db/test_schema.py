@@ -10,9 +10,9 @@ from livemig.db import migration, models
 from livemig.db.api import Database
 from tests.functional.db import conftest
 
-REVISIONS = ['0001', '0002', '0003', '0004', '0005', '0006', '0007']
+REVISIONS = [f'{number:04d}' for number in range(1, 9)]
 #: How many tables there are after each.
-TABLES = [1, 2, 3, 4, 5, 6, 6]
+TABLES = [1, 2, 3, 4, 5, 6, 6, 7]
 
 
 @pytest.fixture
@@ -40,6 +40,7 @@ ALL = {
     'instance_action_events',
     'instance_faults',
     'services',
+    'flavors',
 }
 
 
