@@ -247,7 +247,7 @@ def app(tmp_path_factory):
     return make_app(directory, write(directory), VirtualClock())
 
 
-def ask(app, header: str | None, where: str = '/v2.1/flavors'):
+def ask(app, header: str | None, where: str = '/v2.1/versions/v2.1'):
     request = webob.Request.blank(where)
     if header is not None:
         request.headers['Authorization'] = header
