@@ -99,6 +99,8 @@ class Seen:
     post_copy_started: bool = False
     #: The job has been seen in post-copy: no way back.
     post_copy_seen: bool = False
+    #: The job shows as broken just now; it may be mended from outside.
+    post_copy_broken: bool = False
     post_copy_refusals: int = 0
     #: Nothing more to try: the driver cannot pause either.
     force_refused: bool = False

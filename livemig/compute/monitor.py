@@ -66,6 +66,9 @@ class Listener(Protocol):
     def switched(self) -> None:
         """The guest runs at the destination now, in post-copy."""
 
+    def post_copy_broken(self, broken: bool) -> None:
+        """Post-copy has failed and waits for somebody, or goes on again."""
+
     def paused(self, decision: Decision) -> None: ...
 
     def timed_out(self, do: Do, decision: Decision) -> Request:
@@ -153,6 +156,10 @@ class Monitor:
         ):
             self._see(post_copy_started=True, post_copy_seen=True)
             self.listener.switched()
+        broken = job.state is jobs.JobState.POST_COPY_FAILED
+        if broken is not self.seen.post_copy_broken:
+            self._see(post_copy_broken=broken)
+            self.listener.post_copy_broken(broken)
 
     def _see(self, **changes: object) -> None:
         self.seen = dataclasses.replace(self.seen, **changes)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from typing import Any
 from oslo_log import log
 
 from livemig import concurrency, context, exception
-from livemig.compute import journal, requests
+from livemig.compute import journal, requests, texts
 from livemig.compute.convergence import Cause, Decision, Do, Request
 from livemig.notifications import Notifier, Phase
 from livemig.objects import action as actions
@@ -240,6 +240,21 @@ class Story:
             if migration.status == Status.RUNNING:
                 migration.fire(Event.SWITCH_TO_POST_COPY)
 
+        self.journal.change(write)
+
+    def post_copy_broken(self, broken: bool) -> None:
+        """Somebody has to act: the record says so until it is mended."""
+
+        def write() -> None:
+            ctxt = self._context()
+            migration = Migration.get(ctxt, self._migration_id)
+            reason = texts.post_copy_broken(migration) if broken else None
+            migration.save_values(reason=reason)
+
+        if broken:
+            LOG.error('Migration %s: post-copy is broken.', self._migration_id)
+        else:
+            LOG.info('Migration %s: post-copy goes on.', self._migration_id)
         self.journal.change(write)
 
     def paused(self, decision: Decision) -> None:

@@ -761,3 +761,23 @@ def test_a_reload_waits_for_nobody(deploy):
     go_on(deployment)
     stayed(deployment, instance, migration, Status.CANCELLED)
     assert 'completion timeout of 30 s' in migration.reason
+
+
+def test_a_broken_post_copy_is_told_while_it_lasts(deploy):
+    deployment = deploy(options=[*SLOW, *POST_COPY])
+    instance = deployment.boot(**BUSY)
+    migration = in_post_copy(deployment, instance)
+    deployment.world.break_post_copy(instance.uuid)
+    deployment.clock.limit_s = 70
+
+    def reason():
+        migration.refresh()
+        return migration.reason or ''
+
+    deployment.until(lambda: 'Post-copy is broken' in reason())
+    assert migration.status == Status.POST_COPY
+    deployment.world.recover_post_copy(instance.uuid)
+    deployment.clock.limit_s = 72
+    deployment.until(lambda: not reason())
+    go_on(deployment)
+    moved(deployment, instance, migration)

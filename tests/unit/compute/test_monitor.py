@@ -82,6 +82,7 @@ class Listener:
     def __init__(self):
         self.samples = []
         self.switches = 0
+        self.breaks = []
         self.pauses = []
         self.timeouts = []
         self.refusals = []
@@ -91,6 +92,9 @@ class Listener:
 
     def switched(self):
         self.switches += 1
+
+    def post_copy_broken(self, broken):
+        self.breaks.append(broken)
 
     def paused(self, decision):
         self.pauses.append(decision)
