@@ -30,14 +30,12 @@ TO_HOST = policy.Rule(
 ACTIONS_OF_NOVA = (
     'addFixedIp', 'addFloatingIp', 'addSecurityGroup', 'changePassword',
     'confirmResize', 'createBackup', 'createImage', 'evacuate',
-    'forceDelete', 'injectNetworkInfo', 'lock', 'migrate',
-    'os-getConsoleOutput', 'os-getRDPConsole', 'os-getSPICEConsole',
-    'os-getSerialConsole', 'os-getVNCConsole', 'os-resetState', 'os-start',
-    'os-stop', 'pause', 'reboot', 'rebuild', 'removeFixedIp',
-    'removeFloatingIp', 'removeSecurityGroup', 'rescue', 'resetNetwork',
-    'resize', 'restore', 'resume', 'revertResize', 'shelve',
-    'shelveOffload', 'suspend', 'trigger_crash_dump', 'unlock', 'unpause',
-    'unrescue', 'unshelve',
+    'forceDelete', 'injectNetworkInfo', 'migrate', 'os-getConsoleOutput',
+    'os-getRDPConsole', 'os-getSPICEConsole', 'os-getSerialConsole',
+    'os-getVNCConsole', 'rebuild', 'removeFixedIp', 'removeFloatingIp',
+    'removeSecurityGroup', 'resetNetwork', 'resize', 'restore',
+    'revertResize', 'shelve', 'shelveOffload', 'trigger_crash_dump',
+    'unshelve',
 )  # fmt: skip
 
 
