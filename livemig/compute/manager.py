@@ -162,9 +162,11 @@ class ComputeManager:
     def stop(self) -> None:
         """Let go of everything; transfers go on in the hypervisor."""
         self._stop.set()
-        if not self.registry.close(self._conf.graceful_shutdown_timeout):
+        # 0 is no limit.
+        patience_s = self._conf.graceful_shutdown_timeout or None
+        if not self.registry.close(patience_s):
             LOG.warning('Some migrations did not let go in time.')
-        if not self.powering.close(self._conf.graceful_shutdown_timeout):
+        if not self.powering.close(patience_s):
             LOG.warning('Something that is done to instances takes on.')
         self._driver.close()
 

@@ -17,7 +17,7 @@ from oslo_log import log
 
 from livemig import concurrency, exception
 from livemig.compute import convergence
-from livemig.compute.convergence import Decision, Do, Request, Seen
+from livemig.compute.convergence import Cause, Decision, Do, Request, Seen
 from livemig.virt import driver as virt
 from livemig.virt import job as jobs
 
@@ -210,6 +210,10 @@ class Monitor:
             if job.state is jobs.JobState.STARTING:
                 # Our call runs but libvirt has no job yet: code 55 now,
                 # accepted some 50 ms later (libvirt 9.0).
+                return
+            if request.cause not in (Cause.OPERATOR, Cause.DELETE):
+                # It ends just now, or hangs: the timeout would only ask
+                # again, with a new request at each look.
                 return
             self._refuse_abort(request, exc, final=False)
         except (

@@ -123,12 +123,12 @@ class Powering:
                 self._run, instance_uuid, name=f'power-{instance_uuid}'
             )
 
-    def wait_idle(self, patience_s: float) -> bool:
+    def wait_idle(self, patience_s: float | None) -> bool:
         """Wait until no instance is worked at; False if one still is."""
         with self._lock:
             return bool(self._lock.wait_for(lambda: not self._at, patience_s))
 
-    def close(self, patience_s: float) -> bool:
+    def close(self, patience_s: float | None) -> bool:
         """Begin nothing any more; what is not done stays on the record."""
         with self._lock:
             self._stop.set()

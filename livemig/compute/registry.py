@@ -71,8 +71,9 @@ class Registry:
             runner.reload()
         self._start_waiting()
 
-    def close(self, patience_s: float) -> bool:
-        """Start no more; wait for the running ones to let go."""
+    def close(self, patience_s: float | None) -> bool:
+        """Start no more; wait for the running ones to let go (None: for
+        ever)."""
         with self._lock:
             self._closed = True
             waiting = list(self._waiting.values())
@@ -81,7 +82,7 @@ class Registry:
             runner.close()
         return self.wait_idle(patience_s)
 
-    def wait_idle(self, patience_s: float) -> bool:
+    def wait_idle(self, patience_s: float | None) -> bool:
         """Wait until none runs or waits; False if some still do."""
         with self._lock:
             return bool(

@@ -781,3 +781,46 @@ def test_a_broken_post_copy_is_told_while_it_lasts(deploy):
     deployment.until(lambda: not reason())
     go_on(deployment)
     moved(deployment, instance, migration)
+
+
+def test_the_timeout_asks_once_though_there_is_no_job_any_more(deploy):
+    """The call that began it hangs while nothing is under way."""
+    deployment = deploy(
+        options=[*SLOW, ('libvirt', 'live_migration_completion_timeout', 20)]
+    )
+    instance = deployment.boot(**BUSY)
+    driver = deployment.managers['host1']._driver
+    abort = driver.abort
+    tried = []
+
+    def no_job_at_first(guest_id):
+        tried.append(guest_id)
+        if len(tried) < 5:
+            raise exception.NoActiveJob(guest_id=guest_id, host='host1')
+        abort(guest_id)
+
+    driver.abort = no_job_at_first
+    migration = deployment.migrate(instance)
+    stayed(deployment, instance, migration, Status.CANCELLED)
+    rows = deployment.database.action_list(instance.uuid, {})
+    assert [r['action'] for r in rows].count('live_migration_cancel') == 1
+
+
+def test_no_limit_to_stopping_is_no_hurry(deploy):
+    """The last words of a migration are taken down before all ends."""
+    deployment = deploy(
+        options=[*SLOW, ('DEFAULT', 'graceful_shutdown_timeout', 0)]
+    )
+    instance = deployment.boot(**BUSY)
+    migration = hold(deployment, instance, 20)
+    manager = deployment.managers['host1']
+    start = manager._store.event_start
+
+    def when_it_stops(*args):
+        deployment.until(manager._stop.is_set)
+        return start(*args)
+
+    manager._store.event_start = when_it_stops
+    deployment.force(migration, 'pause')
+    deployment.stop_manager('host1')
+    assert manager.registry.all() == []
