@@ -20,6 +20,7 @@ LOOKS: Mapping[Outcome, int] = {
     Outcome.AT_SOURCE: 2,
     Outcome.LOST: 5,
     Outcome.TWICE: 5,
+    Outcome.RAN_THERE: 5,
 }
 
 #: Outcomes that are an end; the others may still become one.
@@ -29,6 +30,7 @@ ENDS = frozenset(
         Outcome.AT_SOURCE,
         Outcome.LOST,
         Outcome.TWICE,
+        Outcome.RAN_THERE,
         Outcome.SHUT_OFF_AT_SOURCE,
     }
 )
@@ -65,7 +67,7 @@ def ending(
         return None
     if found is Outcome.MOVED:
         return Ending(Way.FORTH)
-    if found in (Outcome.LOST, Outcome.TWICE):
+    if found in (Outcome.LOST, Outcome.TWICE, Outcome.RAN_THERE):
         return Ending(Way.NONE)
     if status is Status.POST_COPY:
         # What had been switched does not come back by itself: what is at

@@ -24,6 +24,9 @@ class Outcome(enum.StrEnum):
     POST_COPY_BROKEN = 'post-copy broken'
     #: Shut off at the source, by itself or by a crash; not moved.
     SHUT_OFF_AT_SOURCE = 'shut off at source'
+    #: It ran at the destination and ended there; what the source still has
+    #: is from before.
+    RAN_THERE = 'ran there'
     #: At neither.
     LOST = 'lost'
     #: It runs at both: nothing may be touched.
@@ -42,6 +45,8 @@ def outcome(
         return _post_copy(source, destination)
     if source is None or _has_left(source):
         return _without_source(destination)
+    if _ended_there(destination) and not _goes_on_here(source):
+        return Outcome.RAN_THERE
     if source.power in _STOPPED:
         if _runs(destination):
             return Outcome.MOVED
@@ -77,6 +82,29 @@ def _runs(destination: GuestState | None) -> bool:
         destination is not None
         and destination.power not in _STOPPED
         and not _waits(destination)
+    )
+
+
+def _ended_there(destination: GuestState | None) -> bool:
+    """It shut down (or was) at the destination: so it did run there.
+
+    An incoming guest that never ran leaves no definition behind.
+    """
+    return (
+        destination is not None
+        and destination.power is Power.SHUTOFF
+        and destination.reason is Reason.SHUTDOWN
+    )
+
+
+def _goes_on_here(source: GuestState) -> bool:
+    """It runs, is being moved, or stands still because its user says so."""
+    if source.power in _STOPPED:
+        return False
+    return (
+        source.power is Power.RUNNING
+        or source.job
+        or source.reason is Reason.USER
     )
 
 

@@ -59,6 +59,9 @@ def lost(found: Outcome, migration: Migration) -> str:
         Outcome.TWICE: f'The guest runs on {source} AND {destination}. '
         'Neither is touched; stop the wrong one by hand before its disks '
         'are damaged.',
+        Outcome.RAN_THERE: f'The guest ran on {destination} and ended there. '
+        f'What {source} still has of it is older. Nothing is touched; keep '
+        f'what is on {destination}, and remove the other by hand.',
         Outcome.AT_SOURCE: f'The guest is at {source} although it had been '
         'switched to post-copy. Look at it before using it.',
         Outcome.SHUT_OFF_AT_SOURCE: 'The guest ended in post-copy: what is '

@@ -21,6 +21,7 @@ TABLE = {
     Outcome.SHUT_OFF_AT_SOURCE: (FAIL, FAIL, NONE),
     Outcome.LOST: (NONE, NONE, NONE),
     Outcome.TWICE: (NONE, NONE, NONE),
+    Outcome.RAN_THERE: (NONE, NONE, NONE),
     Outcome.UNDER_WAY: (None, None, None),
     Outcome.POST_COPY: (None, None, None),
     Outcome.POST_COPY_BROKEN: (None, None, None),
@@ -44,6 +45,7 @@ def test_what_is_done_about_it(found):
         (Outcome.AT_SOURCE, 2),
         (Outcome.LOST, 5),
         (Outcome.TWICE, 5),
+        (Outcome.RAN_THERE, 5),
     ],
 )
 def test_how_often_it_must_have_been_said(found, looks):

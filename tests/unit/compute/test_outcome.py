@@ -111,6 +111,13 @@ ROWS = [
     ('paused post-copy', 'crashed crashed', 'lost'),
     ('shutoff crashed', 'running post-copy-failed', 'lost'),
     ('crashed crashed', 'running post-copy-failed', 'lost'),
+    # -- ran there ------------------------------------------------------------
+    # The source's libvirtd died in the last moment and left the guest
+    # paused; meanwhile it ran over there, until it shut down. To resume
+    # the source would take it back in time.
+    ('paused migration', 'shutoff shutdown', 'ran there'),
+    ('paused other', 'shutoff shutdown', 'ran there'),
+    ('shutoff crashed', 'shutoff shutdown', 'ran there'),
     # -- at both --------------------------------------------------------------
     # Somebody started the definition that was left at the source.
     ('running normal', 'running migrated', 'twice'),
