@@ -39,15 +39,19 @@ def throughput_bytes_per_s(job: JobStats | None) -> int | None:
     return int(job.transferred_bytes * 1000 / job.elapsed_ms)
 
 
-def moved(job: JobStats | None, seen: Seen) -> dict[str, Any]:
+def moved(
+    ended: JobStats | None, last: JobStats | None, seen: Seen
+) -> dict[str, Any]:
     """The columns of a migration whose guest has arrived.
 
-    :param job: the figures of the ended job, or the last reading.
+    :param ended: the figures of the ended job; None if nobody told them.
+    :param last: the last reading before, whose downtime was a forecast.
     """
     by = completed_by(seen)
+    job = ended or last
     values: dict[str, Any] = {
         'completed_by': by,
-        'downtime_ms': downtime_ms(job, by),
+        'downtime_ms': downtime_ms(ended, by),
         'throughput_bytes_per_s': throughput_bytes_per_s(job),
         'reason': None,
     }

@@ -233,8 +233,10 @@ class Monitor:
         *,
         final: bool,
     ) -> None:
-        """The migration is untouched and goes on."""
-        self._see(abort=None, abort_refused=final)
+        """The migration is untouched and goes on. The timeout does not
+        ask again at each tick; a person may."""
+        asked = request.cause is Cause.OPERATOR
+        self._see(abort=None, abort_refused=final or not asked)
         self.listener.refused(Do.ABORT, request, error)
 
     def _own_request(self, decision: Decision) -> None:

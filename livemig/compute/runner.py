@@ -352,7 +352,7 @@ class Runner:
         )
         self._record.fire(
             Event.MEMORY_COPIED,
-            figures.moved(job or self._story.last_job, self._seen),
+            figures.moved(job, self._story.last_job, self._seen),
             {
                 'host': self._destination.host,
                 'node': self._migration.dest_node,
