@@ -86,7 +86,9 @@ class Shell(app.App):
         """As cliff does, but libraries speak only with -v or as they fail."""
         super().configure_logging()
         quiet = self.options.verbose_level <= self.DEFAULT_VERBOSE_LEVEL
-        for library in ('keystoneauth', 'openstack', 'stevedore'):
+        # What it finds installed is never of interest.
+        logging.getLogger('stevedore').setLevel(logging.WARNING)
+        for library in ('keystoneauth', 'openstack'):
             logging.getLogger(library).setLevel(
                 logging.WARNING if quiet else logging.NOTSET
             )
@@ -126,10 +128,27 @@ class Shell(app.App):
         return errors.WrongUse.exit_code if self.interactive_mode else status
 
     def run_subcommand(self, argv: list[str]) -> int:
+        try:
+            self.command_manager.find_command(argv)
+        except ValueError:
+            # Like any wrong use on stderr, where cliff takes stdout.
+            self.stderr.write(self._unknown(argv[0], ' '.join(argv)))
+            return errors.WrongUse.exit_code
         status = super().run_subcommand(argv)
         if isinstance(self._error, errors.ClientError):
             return self._error.exit_code
         return status
+
+    def _unknown(self, first: str, words: str) -> str:
+        lines = [
+            f'livemig: {errors.printable(words)!r} is no command; '
+            'see livemig --help.'
+        ]
+        similar = self.get_fuzzy_matches(first)
+        if similar:
+            lines += ['Did you mean one of these?']
+            lines += [f'  {name}' for name in similar]
+        return '\n'.join(lines) + '\n'
 
     def clean_up(
         self,

@@ -102,6 +102,13 @@ def test_wrong_usage(livemig: Run, standin: StandIn, words: str) -> None:
     assert standin.requests == []
 
 
+def test_an_unknown_command(bare: Run) -> None:
+    outcome = bare('server', 'lst')
+    assert (outcome.code, outcome.out) == (2, '')
+    assert "'server lst' is no command" in outcome.err
+    assert '  server list\n' in outcome.err
+
+
 def test_no_command_shows_the_help(bare: Run) -> None:
     outcome = bare()
     assert outcome.code == 2
