@@ -13,6 +13,8 @@ from livemig.virt.job import GuestState
 #: A roll-back waits this long for it, s; what it left there is removed
 #: when that manager is back.
 ROLL_BACK_PATIENCE_S = 120.0
+#: When nobody answers for so long, s, the record says what is waited for.
+SILENT_S = 30.0
 
 
 class Destination:
@@ -45,12 +47,18 @@ class Destination:
             unless_silent=self.host,
         )
 
-    def guest_state(self) -> GuestState | None:
-        """What its hypervisor says; waits until it says something."""
+    def guest_state(
+        self, patience_s: float | None = None
+    ) -> GuestState | None:
+        """What its hypervisor says.
+
+        :param patience_s: give up after that; None: never.
+        """
         answer = self._patience.ask(
             lambda: self._compute_api.guest_state(
                 self._ctxt, self.host, self._instance_uuid
             ),
+            patience_s,
             away=HYPERVISOR_AWAY,
         )
         return GuestState.from_dict(answer) if answer else None

@@ -106,10 +106,11 @@ class Record:
             {'task_state': str(TaskState.MIGRATING)},
         )
 
-    def note_reason(self, reason: str) -> None:
-        """Why it is as it is, while it goes on."""
+    def note_reason(self, reason: str | None) -> None:
+        """Why it is as it is, while it goes on; None: no longer so."""
         if self.migration.reason != reason:
-            LOG.error('Migration %s: %s', self.migration.id, reason)
+            if reason is not None:
+                LOG.error('Migration %s: %s', self.migration.id, reason)
             self._patience.ask(
                 lambda: self.migration.save_values(reason=reason)
             )

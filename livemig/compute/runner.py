@@ -27,12 +27,12 @@ from livemig.compute import (
     texts,
 )
 from livemig.compute.convergence import Cause, Do, Request, Seen
-from livemig.compute.destination import Destination
+from livemig.compute.destination import SILENT_S, Destination
 from livemig.compute.ending import Ending, Way
 from livemig.compute.journal import AWAY, RETRY_S
 from livemig.compute.monitor import Stopped
 from livemig.compute.outcome import Outcome
-from livemig.compute.patience import Patience
+from livemig.compute.patience import HYPERVISOR_AWAY, Patience
 from livemig.compute.record import Record
 from livemig.compute.rpcapi import ComputeAPI
 from livemig.notifications import Notifier, Phase
@@ -313,7 +313,13 @@ class Runner:
 
     def _look(self) -> Outcome:
         here = self._guest_here()
-        there = self._destination.guest_state()
+        try:
+            there = self._destination.guest_state(SILENT_S)
+        except HYPERVISOR_AWAY:
+            # Never guessed: it may be running there.
+            self._record.note_reason(texts.waits(self._migration))
+            there = self._destination.guest_state()
+            self._record.note_reason(None)
         found = outcome.outcome(here, there)
         LOG.info(
             'Migration %(id)s: source %(source)s says %(here)s, destination '

@@ -79,5 +79,14 @@ def post_copy_broken(migration: Migration) -> str:
     )
 
 
+def waits(migration: Migration) -> str:
+    """Nobody at the destination can be asked."""
+    return (
+        'The transfer has ended. Whether the guest is on '
+        f'{migration.dest_compute} is not known until its compute manager '
+        'and its hypervisor answer; nothing is touched until then.'
+    )
+
+
 def _stays(migration: Migration) -> str:
     return f'The guest runs on {migration.source_compute}.'

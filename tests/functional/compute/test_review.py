@@ -824,3 +824,33 @@ def test_no_limit_to_stopping_is_no_hurry(deploy):
     deployment.force(migration, 'pause')
     deployment.stop_manager('host1')
     assert manager.registry.all() == []
+
+
+def test_what_a_migration_waits_for_is_told(deploy):
+    """Its destination's manager is dead, for hours maybe."""
+    deployment = deploy(options=SLOW)
+    instance = deployment.boot(**CONVERGES)
+    migration = hold(deployment, instance, 1)
+    api = deployment.managers['host1']._compute_api
+    guest_state = api.guest_state
+    silent = [True]
+
+    def ask(*args):
+        if silent:
+            raise exception.ReplyTimeout(
+                host='host2', method='guest_state', limit_s=60
+            )
+        return guest_state(*args)
+
+    api.guest_state = ask
+    deployment.clock.limit_s = 600
+
+    def told():
+        migration.refresh()
+        return 'not known until' in (migration.reason or '')
+
+    deployment.until(told)
+    assert migration.status == Status.RUNNING
+    silent.clear()
+    moved(deployment, instance, migration)
+    assert migration.reason is None
