@@ -6,6 +6,7 @@ What is expected of each operation is written out here again.
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -303,6 +304,87 @@ def test_a_hard_reboot_takes_the_place_of_what_got_stuck(deployment):
     assert deployment.events(instance, pause.request_id) == {
         'compute_pause_instance': ('Error', 'A hard reboot took its place.')
     }
+
+
+class Held:
+    """A driver that takes its time to pause a guest."""
+
+    def __init__(self, one: driver.Driver) -> None:
+        self._driver = one
+        self.began = threading.Event()
+        self.go_on = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._driver, name)
+
+    def pause(self, guest_id: str) -> None:
+        self.began.set()
+        assert self.go_on.wait(20)
+        self._driver.pause(guest_id)
+
+
+@pytest.fixture
+def held(deployment):
+    """A pause on host1 that is under way."""
+    instance = boot(deployment, 'active')
+    powering = deployment.managers['host1'].powering
+    powering._driver = held = Held(powering._driver)
+    ctxt = ask(deployment, instance, CASES[0])
+    assert held.began.wait(20)
+    yield held, instance, ctxt
+    held.go_on.set()
+
+
+def test_messages_while_it_is_worked_at_change_nothing(deployment, held):
+    gate, instance, ctxt = held
+    for _ in range(3):
+        deployment.compute_api.operate_instance(
+            ctxt, 'host1', 'pause_instance', instance.uuid
+        )
+        deployment.managers['host1'].look_for_work()
+    gate.go_on.set()
+    check(deployment, instance, CASES[0], ctxt)
+    actions = deployment.database.action_get(instance.uuid, ctxt.request_id)
+    assert len(actions['events']) == 1
+
+
+def test_a_hard_reboot_follows_what_it_took_the_place_of(deployment, held):
+    gate, instance, pause = held
+    hard = ask(deployment, instance, CASES[7])
+    assert not deployment.managers['host1'].powering.wait_idle(0)
+    gate.go_on.set()
+    check(deployment, instance, CASES[7], hard)
+    assert deployment.events(instance, pause.request_id) == {
+        'compute_pause_instance': ('Success', None)
+    }
+    assert deployment.world.boots[instance.uuid] == 2
+
+
+def test_a_deletion_follows_what_is_under_way(deployment, held):
+    gate, instance, _ = held
+    ctxt = deployment.ask(instance, 'delete', 'deleting', send=False)
+    deployment.compute_api.terminate_instance(ctxt, 'host1', instance.uuid)
+    assert deployment.world.living(instance.uuid) == ('host1',)
+    gate.go_on.set()
+    deployment.worked()
+    assert deployment.database.instance_get(instance.uuid) is None
+    assert deployment.world.living(instance.uuid) == ()
+
+
+def test_a_manager_that_stops_does_not_wait_for_ever(deploy):
+    """What it could not end is done by the next one."""
+    deployment = deploy(options=[('DEFAULT', 'graceful_shutdown_timeout', 1)])
+    instance = boot(deployment, 'active')
+    powering = deployment.managers['host1'].powering
+    powering._driver = gate = Held(powering._driver)
+    ctxt = ask(deployment, instance, CASES[0])
+    assert gate.began.wait(20)
+    deployment.stop_manager('host1')
+    deployment.start_manager('host1')
+    check(deployment, instance, CASES[0], ctxt)
+    gate.go_on.set()
+    assert powering.wait_idle(20)
+    check(deployment, instance, CASES[0], ctxt)
 
 
 def test_a_rescued_guest_that_shuts_down_stays_rescued(deployment):
