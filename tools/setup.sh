@@ -40,17 +40,21 @@ packages() {
 environment() {
     wanted=$(cat "$root/setup.cfg" "$root/pyproject.toml" && echo "$1" &&
         "$python" --version)
-    stamp=$venv/.livemig-installed
+    stamp=$venv/.livemig-installed-$(echo "$1" | tr , -)
     if [ -x "$venv/bin/python" ] && [ -f "$stamp" ] &&
         [ "$(cat "$stamp")" = "$(printf '%s' "$wanted" | cksum)" ]; then
         return
     fi
-    say "Installing livemig and what it needs into $venv ..."
+    say "Installing livemig and what it needs into $venv"
+    say '(the first time this takes a minute or two) ...'
     "$python" -m venv "$venv" || fail 'No virtual environment can be made.'
-    SKIP_GENERATE_AUTHORS=1 SKIP_WRITE_GIT_CHANGELOG=1 \
+    # What build tools warn of is for livemig's own checks to say.
+    said=$(SKIP_GENERATE_AUTHORS=1 SKIP_WRITE_GIT_CHANGELOG=1 \
         PBR_VERSION=${PBR_VERSION:-0.1.0} \
         "$venv/bin/python" -m pip install --quiet \
-        --disable-pip-version-check -e "$root[$1]" ||
+        --disable-pip-version-check -e "$root[$1]" 2>&1) || {
+        say "$said" >&2
         fail 'pip could not install it (see above).'
+    }
     printf '%s' "$wanted" | cksum >"$stamp"
 }

@@ -85,7 +85,9 @@ def _remaining(now: progress.Progress, arrows: Arrows) -> str:
 
 
 def _rates(now: progress.Progress) -> list[str]:
-    said = []
+    said: list[str] = []
+    if now.phase == progress.STARTING:
+        return said
     if now.throughput_bytes_per_s is not None:
         said.append(f'{_mib(now.throughput_bytes_per_s)}/s')
     if now.dirty_rate_bytes_per_s is not None:

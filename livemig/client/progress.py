@@ -221,9 +221,11 @@ def _copying_phase(after: Progress) -> str:
     sample = after.sample
     if sample.disk_remaining_bytes and not sample.memory_processed_bytes:
         return DISK_COPY
-    if after.pass_number is not None:
-        return FIRST_PASS if after.pass_number <= 1 else RE_COPYING
-    return COPYING if sample.total_bytes else STARTING
+    if not sample.total_bytes:
+        return STARTING
+    if after.pass_number is None:
+        return COPYING
+    return FIRST_PASS if after.pass_number <= 1 else RE_COPYING
 
 
 def _with_rates(after: Progress, before: Progress, fresh: bool) -> Progress:

@@ -43,8 +43,9 @@ class Row:
     route: str
     ended: str
     total_s: float
-    #: As the guest felt it; None where nobody can know.
+    #: As the guest felt it, if it can; None where nobody knows.
     downtime_ms: float | None
+    #: What its console says; '' if it has none.
     proof: str
     good: bool
 
@@ -70,9 +71,14 @@ def table(rows: Sequence[Row]) -> str:
     lines = [f'+{rule}+', _line(titles, widths), f'+{rule}+']
     lines += [_line(cell, widths) for cell in cells]
     lines.append(f'+{rule}+')
-    lines.append("What the guests' own consoles say:")
+    if any(row.proof for row in rows):
+        lines.append("What the guests' own consoles say:")
+    else:
+        lines.append('Simulated: there are no guests whose consoles to ask.')
     for row in rows:
         mark = 'ok ' if row.good else 'BAD'
+        if row.good and not row.proof:
+            continue
         lines += textwrap.wrap(
             f'{mark} {row.case}: {row.proof}',
             WIDTH,

@@ -382,21 +382,26 @@ class Cloud:
             check=False,
         )
 
-    def cli_for(self, seconds: float, *words: str) -> str:
+    def cli_for(self, seconds: float, *words: str, shown: bool = False) -> str:
         """Run ``livemig WORDS`` for a while, press Ctrl-C, and return
-        what it printed until then."""
+        what it printed until then.
+
+        shown: it prints to this process's output, and nothing is returned.
+        """
+        to = None if shown else subprocess.PIPE
         with subprocess.Popen(
             [sys.executable, '-m', 'livemig.client.shell', *words],
             env={**os.environ, **self.environment()},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stdout=to,
+            stderr=None if shown else subprocess.STDOUT,
             text=True,
         ) as process:
             try:
-                return process.communicate(timeout=seconds)[0]
+                said = process.communicate(timeout=seconds)[0]
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGINT)
-                return process.communicate(timeout=DEADLINE_S)[0]
+                said = process.communicate(timeout=DEADLINE_S)[0]
+        return said or ''
 
     def manage(self, *words: str) -> str:
         """Run ``livemig-manage WORDS``. Raises LabError."""

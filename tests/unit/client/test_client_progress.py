@@ -64,6 +64,17 @@ CASES: dict[str, tuple[list[progress.Sample], list[str]]] = {
             'starting  0:03',
         ],
     ),
+    'a job that has counted nothing yet': (
+        [
+            sample(
+                *(1, 'running', 0, 0, 0),
+                pass_number=1,
+                throughput_bytes_per_s=0,
+                elapsed_s=1,
+            ),
+        ],
+        ['starting  0:01'],
+    ),
     'what is dirtied is not known before a pass has ended': (
         [
             sample(
