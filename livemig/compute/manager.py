@@ -44,7 +44,6 @@ LOG = log.getLogger(__name__)
 MESSAGES = (
     'build_instance',
     'terminate_instance',
-    'destroy_guest',
     'guest_state',
     'check_can_live_migrate_destination',
     'check_can_live_migrate_source',
@@ -281,14 +280,6 @@ class ComputeManager:
             self._deliver(known, Do.ABORT, requests.deletion_of(instance_uuid))
             return
         self._instances.terminate(ctxt, instance_uuid)
-
-    def destroy_guest(
-        self, ctxt: context.RequestContext, instance_uuid: str
-    ) -> None:
-        """Destroy the guest of an instance that is being deleted."""
-        instance = Instance.get(ctxt, instance_uuid, deleted=True)
-        if instance.deleted or instance.task_state == TaskState.DELETING:
-            self._driver.destroy(instance_uuid)
 
     def guest_state(
         self, ctxt: context.RequestContext, instance_uuid: str

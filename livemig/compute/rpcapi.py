@@ -147,18 +147,6 @@ class ComputeAPI:
         )
         return result
 
-    def destroy_guest(
-        self, ctxt: context.RequestContext, host: str, instance_uuid: str
-    ) -> None:
-        """Call: destroy the guest of a deleted instance on that host."""
-        self._client.call(
-            ctxt,
-            'destroy_guest',
-            server=host,
-            timeout_s=SHORT_CALL_S,
-            instance_uuid=instance_uuid,
-        )
-
     # -- a migration's way --------------------------------------------------
     def check_can_live_migrate_destination(
         self, ctxt: context.RequestContext, host: str, migration_id: int

@@ -129,18 +129,6 @@ A host that was named in the request is the only one that is tried.
 """,
     ),
     cfg.IntOpt(
-        'long_rpc_timeout',
-        default=1800,
-        min=1,
-        help="""
-Seconds that a call may take which does real work at the other end (the
-checks and preparations of a migration). As soon as the other end stops to
-show that it is alive the call fails, much earlier.
-
-Related options: ``rpc_response_timeout`` bounds all other calls.
-""",
-    ),
-    cfg.IntOpt(
         'shutdown_timeout',
         default=60,
         min=0,

@@ -33,7 +33,6 @@ def test_the_options_and_defaults_people_rely_on(tmp_path):
     assert conf.max_concurrent_live_migrations == 1
     assert (conf.report_interval, conf.service_down_time) == (10, 60)
     assert conf.migrate_max_retries == -1
-    assert conf.long_rpc_timeout == 1800
     assert conf.database.connection == (
         'sqlite:////var/lib/livemig/livemig.sqlite'
     )
