@@ -30,8 +30,6 @@ from livemig.compute.runner import Runner, Tools
 from livemig.compute.sweep import sweep
 from livemig.conductor import rpcapi as conductor_rpcapi
 from livemig.objects import migration_states, service
-from livemig.objects.instance import Instance
-from livemig.objects.instance_states import TaskState
 from livemig.objects.migration import Migration
 from livemig.objects.migration_states import Event, Status
 from livemig.objects.store import Store
