@@ -14,6 +14,7 @@ from oslo_config import cfg
 
 from livemig import catalogue, concurrency, context, exception, policy
 from livemig.api import microversion, validation
+from livemig.api.links import API_ROOT
 from livemig.api.microversion import Microversion
 from livemig.api.validation import Schema
 from livemig.compute.rpcapi import ComputeAPI
@@ -101,7 +102,9 @@ class Operation:
     """One operation of the API.
 
     :ivar name: unique; ``resource:verb``.
-    :ivar path: below ``/v2.1``; ``{name}`` stands for one segment.
+    :ivar path: below ``root``; ``{name}`` stands for one segment.
+    :ivar root: only the compute API itself knows projects in its URLs,
+        and microversions.
     :ivar body_key: where several operations share one URL: the only key of
         the body; schemas and handlers are given what stands under it.
     :ivar policy: the rule asked first; ``more_policies`` are asked too.
@@ -118,6 +121,7 @@ class Operation:
     handler: Handler
     policy: Rule
     success: int
+    root: str = API_ROOT
     body_key: str | None = None
     first: Microversion = microversion.FIRST
     last: Microversion = microversion.LATEST
@@ -126,6 +130,10 @@ class Operation:
     query: Since = ()
     response: Since = ()
     errors: Errors = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_versioned(self) -> bool:
+        return self.root == API_ROOT
 
     @property
     def rules(self) -> tuple[Rule, ...]:

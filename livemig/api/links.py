@@ -10,6 +10,10 @@ import webob
 from oslo_config import cfg
 
 API_ROOT = '/v2.1'
+#: Where the image service is, to clients an endpoint of its own; and what
+#: its operations lie below.
+IMAGE_SERVICE = '/image'
+IMAGE_ROOT = f'{IMAGE_SERVICE}/v2'
 
 Link = dict[str, str]
 
@@ -29,6 +33,11 @@ class Links:
     def root(self) -> str:
         """Where the API is; with a slash at its end, as Nova has it."""
         return f'{self._base}{API_ROOT}/'
+
+    @property
+    def image_root(self) -> str:
+        """Where the second version of the image service's API is."""
+        return f'{self._base}{IMAGE_ROOT}/'
 
     def self_of(self, path: str) -> str:
         return f'{self._base}{API_ROOT}{self._project}{path}'

@@ -41,6 +41,11 @@ PATH_VARIABLES: Mapping[str, tuple[Schema, str]] = {
         'Name of the item.',
     ),
     'flavor_id': (_SEGMENT, 'Id of the flavor.'),
+    'service_id': (UUID, 'Id of the service.'),
+    'hypervisor_id': (UUID, "Id of the hypervisor, which is its service's."),
+    'pattern': (_SEGMENT, 'Part of the names of hypervisors.'),
+    'spec_key': (_SEGMENT, 'Name of the extra spec.'),
+    'image_id': (UUID, 'Id of the image.'),
     'version_id': (_SEGMENT, f'Id of the API version: {API_ROOT[1:]}.'),
 }
 
@@ -63,9 +68,25 @@ def text(described: Mapping[str, Any], root: str = API_ROOT) -> bytes:
 
     :param root: where the API is.
     """
-    written = {**described, 'servers': [{'url': root}]}
+    base = root.removesuffix(API_ROOT)
+    written = {
+        **described,
+        'servers': [{'url': root}],
+        'paths': {
+            path: _served(item, base)
+            for path, item in described['paths'].items()
+        },
+    }
     lines = json.dumps(written, indent=1, ensure_ascii=False)
     return f'{lines}\n'.encode()
+
+
+def _served(item: dict[str, Any], base: str) -> dict[str, Any]:
+    """What has a root of its own, below where the API is served."""
+    if 'servers' not in item:
+        return item
+    urls = [base + server['url'] for server in item['servers']]
+    return {**item, 'servers': [{'url': url} for url in urls]}
 
 
 def document(operations: Iterable[Operation]) -> dict[str, Any]:
@@ -100,6 +121,9 @@ def _path_item(
     ]
     if variables:
         item['parameters'] = [_path_parameter(name) for name in variables]
+    (root,) = {one.root for found in methods.values() for one in found}
+    if root != API_ROOT:
+        item['servers'] = [{'url': root}]
     for method in sorted(methods):
         item[method] = _described(methods[method])
     return item
@@ -128,7 +152,7 @@ def _described(operations: Operations) -> dict[str, Any]:
         'summary': summary,
         **details,
         'parameters': [
-            _version_parameter(version),
+            *([_version_parameter(version)] if spoken[0].is_versioned else []),
             *(p for one in spoken for p in _query(one, version)),
         ],
     }
@@ -167,7 +191,9 @@ def _named(operations: Operations) -> tuple[str, str, dict[str, Any]]:
 
 
 def _of_record(operation: Operation) -> dict[str, Any]:
-    told: dict[str, Any] = {'x-openstack-min-version': str(operation.first)}
+    told: dict[str, Any] = {}
+    if operation.is_versioned:
+        told['x-openstack-min-version'] = str(operation.first)
     if operation.last < microversion.LATEST:
         told['x-openstack-max-version'] = str(operation.last)
     told['x-openstack-policy'] = [rule.name for rule in operation.rules]
@@ -212,6 +238,8 @@ def _refusals(operation: Operation) -> set[int]:
         *operation.errors.values(),
         *action.COMMON_ERRORS.values(),
     }
+    if not operation.is_versioned:
+        codes.discard(406)
     if operation.request:
         codes.add(415)
     if (

@@ -13,6 +13,7 @@ from livemig.api import (
     flavor_manage,
     flavors,
     hypervisors,
+    images,
     instance_actions,
     migrate,
     migrations,
@@ -45,6 +46,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *flavor_extra_specs.OPERATIONS,
     *services.OPERATIONS,
     *hypervisors.OPERATIONS,
+    *images.OPERATIONS,
 )
 
 
@@ -75,4 +77,8 @@ def documented_rules() -> list[oslo_policy.DocumentedRuleDefault]:
 
 def _documented(operation: Operation) -> Any:
     key = f' ({operation.body_key})' if operation.body_key else ''
-    return {'method': operation.method, 'path': f'{operation.path}{key}'}
+    root = '' if operation.is_versioned else operation.root
+    return {
+        'method': operation.method,
+        'path': f'{root}{operation.path}{key}',
+    }

@@ -28,7 +28,7 @@ from livemig.api import (
 )
 from livemig.api.action import App, Call, Operation
 from livemig.api.faults import Fault
-from livemig.api.links import API_ROOT, Links
+from livemig.api.links import Links
 from livemig.api.microversion import Microversion
 
 LOG = log.getLogger(__name__)
@@ -56,7 +56,10 @@ def route_map(operations: Iterable[Operation]) -> routes.Mapper:
     mapper.minimization = False
     mapper.explicit = True
     for operation in _in_order(operations):
-        for prefix in (API_ROOT, f'{API_ROOT}/{_PROJECT}'):
+        prefixes = [operation.root]
+        if operation.is_versioned:
+            prefixes.append(f'{operation.root}/{_PROJECT}')
+        for prefix in prefixes:
             mapper.connect(
                 None,
                 f'{prefix}{operation.path}',
@@ -77,7 +80,7 @@ def _in_order(operations: Iterable[Operation]) -> list[Operation]:
 
 
 def _key(operation: Operation) -> str:
-    return f'{operation.method} {operation.path}'
+    return f'{operation.method} {operation.root}{operation.path}'
 
 
 class _Ready:
@@ -121,6 +124,9 @@ class _Ready:
         if checker is None:
             return {}
         checker.check(query, 'the query')
+        if checker.schema.get('additionalProperties'):
+            # A schema of any other parameter: they mean something.
+            return query
         known = checker.schema['properties']
         return {name: query[name] for name in query if name in known}
 
@@ -158,7 +164,12 @@ class Router:
         if match is None:
             # As Nova: no fault body, and no 405 for a wrong method.
             return webob.exc.HTTPNotFound()
-        return self._versioned(request, match)
+        if self._ready[match['key']][0].operation.is_versioned:
+            return self._versioned(request, match)
+        try:
+            return self._answer(request, match, microversion.FIRST)
+        except Exception as error:
+            return faults.of_error(error)
 
     def _document(
         self, request: webob.Request, links: Links

@@ -10,9 +10,17 @@ import webob
 from livemig import exception, policy
 from livemig.api import microversion
 from livemig.api.action import Call, Operation, always
-from livemig.api.links import API_ROOT, Links
+from livemig.api.links import (
+    API_ROOT,
+    IMAGE_ROOT,
+    IMAGE_SERVICE,
+    Links,
+)
 
 API_ID = 'v2.1'
+#: The first of Glance's second API: nothing later is here.
+IMAGE_API_ID = 'v2.0'
+_ROOTS = (API_ROOT, IMAGE_ROOT)
 #: When Nova's v2.1 came to be; clients only show it.
 UPDATED = '2013-07-23T11:33:21Z'
 GUIDE = 'https://docs.openstack.org/api-ref/compute/'
@@ -55,7 +63,9 @@ def _choice(links: Links) -> dict[str, Any]:
 def is_public(environ: Mapping[str, Any]) -> bool:
     """Whether a request is about versions only, and so needs no user."""
     path = environ.get('PATH_INFO') or '/'
-    return path.rstrip('/') == API_ROOT or not path.startswith(f'{API_ROOT}/')
+    return path.rstrip('/') in _ROOTS or not path.startswith(
+        tuple(f'{root}/' for root in _ROOTS)
+    )
 
 
 def document(request: webob.Request, links: Links) -> webob.Response | None:
@@ -63,6 +73,8 @@ def document(request: webob.Request, links: Links) -> webob.Response | None:
     if not is_public(request.environ):
         return None
     path = request.environ.get('PATH_INFO') or '/'
+    if path == IMAGE_SERVICE or path.startswith(f'{IMAGE_SERVICE}/'):
+        return _images_document(request, links)
     if path.rstrip('/') == API_ROOT:
         if request.method != 'GET':
             return None
@@ -70,6 +82,19 @@ def document(request: webob.Request, links: Links) -> webob.Response | None:
     if path == '/' and request.method == 'GET':
         return webob.Response(json_body={'versions': [_brief(links)]})
     return webob.Response(status=300, json_body={'choices': [_choice(links)]})
+
+
+def _images_document(request: webob.Request, links: Links) -> webob.Response:
+    """The same for the image service, as Glance answers."""
+    is_list = request.path_info.rstrip('/') == f'{IMAGE_SERVICE}/versions'
+    version = {
+        'id': IMAGE_API_ID,
+        'status': 'CURRENT',
+        'links': [{'rel': 'self', 'href': links.image_root}],
+    }
+    return webob.Response(
+        status=200 if is_list else 300, json_body={'versions': [version]}
+    )
 
 
 class VersionNotFound(exception.NotFound):

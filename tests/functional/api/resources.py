@@ -5,7 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.functional.api.world import OTHER_SERVICE, SERVICE, SPARE_SERVICE
+from tests.functional.api.world import (
+    IMAGE,
+    OTHER_SERVICE,
+    SERVICE,
+    SPARE_SERVICE,
+)
 
 _SERVICE = {'host': 'host2', 'binary': 'nova-compute'}
 
@@ -81,10 +86,18 @@ _SHOWN_SPECS = {
     'flavor_extra_specs:show': _get(f'/flavors/1/{_SPECS}/hw:cpu'),
 }
 
+_IMAGES = {
+    'images:index': _get('/images', root='/image/v2'),
+    'images:show': _get(f'/images/{IMAGE}', root='/image/v2'),
+    'images:schema_of_one': _get('/schemas/image', root='/image/v2'),
+    'images:schema_of_many': _get('/schemas/images', root='/image/v2'),
+}
+
 #: name -> (who has the right at least, the fields of an Example)
 RESOURCES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: ('admin', given) for name, given in _SERVICES.items()},
     **{name: ('admin', given) for name, given in _HYPERVISORS.items()},
     **{name: ('admin', given) for name, given in _FLAVORS.items()},
     **{name: ('reader', given) for name, given in _SHOWN_SPECS.items()},
+    **{name: ('nobody', given) for name, given in _IMAGES.items()},
 }

@@ -29,7 +29,7 @@ def places() -> dict[tuple[str, str], dict[str, Any]]:
         (method, path): place
         for path, item in DOCUMENT['paths'].items()
         for method, place in item.items()
-        if method != 'parameters'
+        if method not in ('parameters', 'servers')
     }
 
 
@@ -59,8 +59,13 @@ def test_it_is_served_to_anybody(still_world: World) -> None:
     assert answer.content_type == 'application/json'
     served = answer.json_body
     # It says where the API is, as the client sees it.
-    assert served.pop('servers') == [{'url': 'http://localhost/v2.1'}]
-    assert served == {k: v for k, v in DOCUMENT.items() if k != 'servers'}
+    assert served['servers'] == [{'url': 'http://localhost/v2.1'}]
+    assert served['paths']['/images']['servers'] == [
+        {'url': 'http://localhost/image/v2'}
+    ]
+    kept = openapi.document(OPERATIONS)
+    assert served == json.loads(openapi.text(kept, 'http://localhost/v2.1'))
+    assert set(served['paths']) == set(DOCUMENT['paths'])
 
 
 def test_it_says_where_a_proxy_has_put_the_api(world: World) -> None:
@@ -70,6 +75,9 @@ def test_it_says_where_a_proxy_has_put_the_api(world: World) -> None:
     answer = world.ask('GET', '/openapi.json', None, root='')
     assert answer.json_body['servers'] == [
         {'url': 'https://cloud.example/compute/v2.1'}
+    ]
+    assert answer.json_body['paths']['/images']['servers'] == [
+        {'url': 'https://cloud.example/compute/image/v2'}
     ]
 
 
@@ -161,7 +169,11 @@ def test_versions() -> None:
     end = actions['live-migrate-force-end']
     assert end['x-openstack-min-version'] == '2.201'
     assert 'x-openstack-max-version' not in end
-    for place in places().values():
+    for (_, path), place in places().items():
+        if 'servers' in DOCUMENT['paths'][path]:
+            # The image service knows none.
+            assert not [p for p in place['parameters'] if p['in'] == 'header']
+            continue
         (header,) = (p for p in place['parameters'] if p['in'] == 'header')
         assert header['name'] == 'OpenStack-API-Version'
         most = place.get('x-openstack-max-version', '2.202')

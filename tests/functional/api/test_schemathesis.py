@@ -62,7 +62,9 @@ def quiet() -> Iterator[None]:
 
 def described(world: World, record: Operation) -> Any:
     """That operation alone, as the description has it."""
-    schema = schemathesis.openapi.from_dict(openapi.document([record]))
+    document = openapi.document([record])
+    document['servers'] = [{'url': record.root}]
+    schema = schemathesis.openapi.from_dict(document)
     schema.app = world.app
     return schema[record.path][record.method]
 

@@ -157,9 +157,8 @@ def _operations_met(good: bool) -> set[str]:
         if match is None or (int(status) < 300) is not good:
             continue
         for operation in OPERATIONS:
-            if f'{operation.method} {operation.path}' == match[
-                'key'
-            ] and operation.body_key in (None, key):
+            url = f'{operation.method} {operation.root}{operation.path}'
+            if url == match['key'] and operation.body_key in (None, key):
                 met.add(operation.name)
     return met
 
