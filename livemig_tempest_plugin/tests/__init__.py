@@ -1,0 +1,1 @@
+"""What Nova's tests cannot ask: the operator in charge of a migration."""

@@ -1,0 +1,150 @@
+"""tempest's own tests pass, and the project's for tempest do."""
+
+from __future__ import annotations
+
+import collections
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import pytest
+import yaml
+
+from lab.cloud import Cloud, Options, image_id
+from lab.tempest import PLUGIN, Outcome, Tempest
+from tests.integration.conftest import OPTIONS, unchanged
+
+# What needs minutes, even on a quiet machine.
+pytestmark = [pytest.mark.libvirt, pytest.mark.timeout(900)]
+
+ROOT = pathlib.Path(__file__).parents[2]
+OVERRIDE = ROOT / 'etc/livemig/nova-manager-policy.yaml'
+SELECTION = yaml.safe_load(
+    pathlib.Path(__file__).with_name('tempest.yaml').read_text()
+)
+TESTS = f'{PLUGIN}.tests'
+
+#: 2 GiB are counted at least, so it is twice this.
+TIMEOUT_S = 8
+
+
+@pytest.fixture(scope='module')
+def whole_cloud(lab) -> Iterator[Cloud]:
+    made = Cloud(lab, keystone=True, options=OPTIONS)
+    (made.directory / 'policy.yaml').write_text(OVERRIDE.read_text())
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def cloud(whole_cloud, request) -> Iterator[Cloud]:
+    with unchanged(whole_cloud, request, OPTIONS):
+        yield whole_cloud
+
+
+def tempest(cloud: Cloud, options: Options | None = None) -> Tempest:
+    return Tempest(
+        cloud,
+        {
+            'livemig': {
+                'busy_image_ref': image_id('busy'),
+                'force_completes_by': 'post-copy'
+                if cloud.lab.post_copy
+                else 'pause',
+                **(options or {}).get('livemig', {}),
+            }
+        },
+    )
+
+
+def report(outcomes: Sequence[Outcome]) -> None:
+    counts = collections.Counter(one.outcome for one in outcomes)
+    print(dict(counts))
+    for one in outcomes:
+        if one.outcome != 'ok':
+            print(f'{one.outcome}: {one.test}\n{one.said}')
+
+
+def failed(outcomes: Sequence[Outcome]) -> list[str]:
+    return [one.test for one in outcomes if one.outcome == 'failed']
+
+
+def test_tempests_own(cloud: Cloud) -> None:
+    outcomes = tempest(cloud).run(
+        SELECTION['classes'], without=SELECTION['left_out'], timeout_s=840
+    )
+    report(outcomes)
+    assert failed(outcomes) == []
+    skipped = {
+        one.test.rpartition('.')[2].rstrip(')')
+        for one in outcomes
+        if one.outcome == 'skip'
+    }
+    # None that is not explained, and no explanation without one.
+    assert skipped == set(SELECTION['skipped'])
+    # From each class something ran, or its skip is explained.
+    told = {one.test for one in outcomes}
+    for name in SELECTION['classes']:
+        assert any(name in test for test in told), name
+
+
+def test_the_projects_own(cloud: Cloud) -> None:
+    run = tempest(cloud)
+    assert PLUGIN in run.command('list-plugins')
+    outcomes = run.run(
+        [f'{TESTS}.test_live_migration', f'{TESTS}.test_rescued']
+    )
+    report(outcomes)
+    assert failed(outcomes) == []
+    skipped = [one.test for one in outcomes if one.outcome == 'skip']
+    assert skipped == [
+        f'{TESTS}.test_live_migration.LiveMigrationControlTest.test_timeout'
+    ]
+    assert len(outcomes) == 10
+
+
+@pytest.mark.parametrize('action', ['abort', 'force_complete'])
+def test_timeouts(cloud: Cloud, action: str) -> None:
+    cloud.set_options(
+        {
+            'libvirt': {
+                'live_migration_completion_timeout': TIMEOUT_S,
+                'live_migration_timeout_action': action,
+            }
+        }
+    )
+    run = tempest(
+        cloud,
+        {
+            'livemig': {
+                'completion_timeout_s': 2 * TIMEOUT_S,
+                'timeout_action': action,
+            }
+        },
+    )
+    control = f'{TESTS}.test_live_migration.LiveMigrationControlTest'
+    outcomes = run.run([f'{control}.test_timeout'])
+    report(outcomes)
+    assert [one.outcome for one in outcomes] == ['ok']
+
+
+def test_forcing_without_post_copy(lab, request) -> None:
+    """The same test, where the operator has not permitted it."""
+    options = {
+        **OPTIONS,
+        'libvirt': {
+            **OPTIONS['libvirt'],
+            'live_migration_permit_post_copy': 'false',
+        },
+    }
+    cloud = Cloud(lab, keystone=True, options=options)
+    cloud.start()
+    try:
+        with unchanged(cloud, request, options):
+            run = tempest(cloud, {'livemig': {'force_completes_by': 'pause'}})
+            control = f'{TESTS}.test_live_migration.LiveMigrationControlTest'
+            outcomes = run.run([f'{control}.test_force_complete'])
+            report(outcomes)
+            assert [one.outcome for one in outcomes] == ['ok']
+    finally:
+        cloud.stop()
