@@ -35,6 +35,7 @@ class Compute:
     def __init__(self, connection: Connection) -> None:
         self._adapter = connection.adapter
         self._asked = connection.asked
+        self._configured_image_endpoint = connection.image_endpoint
 
     @functools.cached_property
     def version(self) -> microversion.Microversion:
@@ -80,6 +81,63 @@ class Compute:
                 return
             marker = last
             limit = None if limit is None else limit - len(items)
+
+    def images(self, **query: object) -> Iterator[Json]:
+        """All images that fit the query, page after page."""
+        marker = None
+        while True:
+            page = self._images({**query, 'marker': marker})
+            images: list[Json] = page.get('images', [])
+            yield from images
+            if not images or not page.get('next'):
+                return
+            last = images[-1].get('id')
+            if last == marker:
+                return
+            marker = last
+
+    def _images(self, query: dict[str, object]) -> Json:
+        url = f'{self._image_endpoint}/v2/images'
+        with _told_as_ours():
+            answer: requests.Response = self._adapter.session.request(
+                url,
+                'GET',
+                params=_told(query),
+                raise_exc=False,
+                headers={'Accept': 'application/json'},
+            )
+        if answer.status_code in (300, 404):
+            raise errors.ClientError(
+                f'There is no image service at {self._image_endpoint}; name '
+                f'the image by its id (HTTP {answer.status_code}).'
+            )
+        if answer.status_code >= 300:
+            raise _refusal(answer, errors.ClientError)
+        return _document(answer)
+
+    @functools.cached_property
+    def _image_endpoint(self) -> str:
+        """The image service's URL without its version: as configured, as
+        the catalog says, else beside this compute API, where livemig has
+        its own."""
+        compute = str(self._endpoint.url).rstrip('/')
+        url = self._configured_image_endpoint or self._listed('image')
+        url = url.rstrip('/')
+        # Without a catalog all services seem to have one endpoint.
+        if url in ('', compute, self._listed(SERVICE_TYPE).rstrip('/')):
+            root = re.sub(r'/v2\.1(/[0-9a-f-]+)?$', '', compute)
+            return f'{root}/image'
+        return re.sub(r'/v2(\.[0-9]+)?$', '', url)
+
+    def _listed(self, service_type: str) -> str:
+        """Its endpoint, as the catalog has it; '': it has none."""
+        with _told_as_ours():
+            url = self._adapter.session.get_endpoint(
+                service_type=service_type,
+                interface=self._adapter.interface,
+                region_name=self._adapter.region_name,
+            )
+        return url or ''
 
     def post(self, path: str, body: Json) -> Json:
         return self._request('POST', path, json=body)

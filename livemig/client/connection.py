@@ -71,11 +71,13 @@ OPTIONS = (
 class Connection(NamedTuple):
     """A way to the compute API.
 
-    ``asked`` is the microversion that was configured, if any.
+    ``asked`` is the microversion that was configured, if any;
+    ``image_endpoint`` the image service's URL, if it has one of its own.
     """
 
     adapter: 'Adapter'
     asked: microversion.Microversion | None
+    image_endpoint: str | None = None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -140,7 +142,17 @@ def connect(options: argparse.Namespace) -> Connection:
             max_version='2.latest',
         ),
         _asked(region),
+        _image_endpoint(region),
     )
+
+
+def _image_endpoint(region: Any) -> str | None:
+    """As it is configured. Where all services have the endpoint that is
+    given for the compute API (none, http_basic), that is no answer."""
+    url = region.get_endpoint('image')
+    if url is None or url == region.get_endpoint(SERVICE_TYPE):
+        return None
+    return str(url)
 
 
 def _given(options: argparse.Namespace) -> argparse.Namespace:

@@ -39,6 +39,11 @@ _FLAVOR_COLUMNS = (
     Column('Disk (GiB)', 'disk', 3),
     Column('VCPUs', 'vcpus', 2),
 )
+_IMAGE_COLUMNS = (
+    Column('ID', 'id'),
+    Column('Name', 'name'),
+    Column('Status', 'status'),
+)
 _HOST_COLUMNS = (
     Column('Host', 'host'),
     Column('Binary', 'binary'),
@@ -93,6 +98,14 @@ class ListFlavors(base.Listing):
     def take_action(self, parsed_args: argparse.Namespace) -> Table:
         rows = self.compute.pages('/flavors/detail', 'flavors')
         return self.table(parsed_args, list(rows), _FLAVOR_COLUMNS)
+
+
+class ListImages(base.Listing):
+    """List images"""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Table:
+        rows = self.compute.images()
+        return self.table(parsed_args, list(rows), _IMAGE_COLUMNS)
 
 
 class ListHosts(base.Listing):

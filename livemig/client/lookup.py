@@ -58,6 +58,31 @@ def flavor_id(compute: Compute, flavor: str) -> str:
     return named[0]
 
 
+def image_id(compute: Compute, image: str) -> str:
+    """The id of the image with that id or exactly that name.
+
+    A uuid is taken as it is: so no image service is needed.
+
+    :raises NotFound: if there is none.
+    :raises WrongUse: if several have that name.
+    """
+    if _is_uuid(image):
+        return image.lower()
+    named = [
+        str(one['id'])
+        for one in compute.images(name=image)
+        if one['name'] == image
+    ]
+    if not named:
+        raise errors.NotFound(f'No image is named "{image}".')
+    if len(named) > 1:
+        raise errors.WrongUse(
+            f'Several images are named "{image}": {", ".join(named)}. '
+            f'Name one by its id.'
+        )
+    return named[0]
+
+
 def migration_in_progress(compute: Compute, server: str) -> int:
     """The id of the one live migration of a server that is in progress.
 

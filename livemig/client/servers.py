@@ -49,7 +49,7 @@ _KINDS = {
 class CreateServer(base.Operation, show.ShowOne):
     """Create a server without a network
 
-    The image is named by its id.
+    Flavor and image are named by id or name.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -58,7 +58,9 @@ class CreateServer(base.Operation, show.ShowOne):
         parser.add_argument(
             '--flavor', required=True, help='id or name of its flavor'
         )
-        parser.add_argument('--image', required=True, help='id of its image')
+        parser.add_argument(
+            '--image', required=True, help='id or name of its image'
+        )
         parser.add_argument(
             '--host', help='where it shall run (needs compute API 2.74)'
         )
@@ -74,7 +76,7 @@ class CreateServer(base.Operation, show.ShowOne):
         wanted = {
             'name': parsed_args.name,
             'flavorRef': lookup.flavor_id(self.compute, parsed_args.flavor),
-            'imageRef': parsed_args.image,
+            'imageRef': lookup.image_id(self.compute, parsed_args.image),
             'networks': 'none',
         }
         if parsed_args.host:

@@ -29,6 +29,10 @@ FAULTS = {
 }
 
 
+#: The id of the image img.
+IMAGE = str(uuid.UUID(int=11))
+
+
 class Fault(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -52,6 +56,12 @@ class StandIn:
         self.on: dict[str, Callable[..., None]] = {}
         self.raw: tuple[int, str, bytes] | None = None
         self.page_size = 1000
+        #: (id, name) of each image; None: there is no image service.
+        self.images: list[tuple[str, str]] | None = [
+            (IMAGE, 'img'),
+            (str(uuid.UUID(int=12)), 'twin'),
+            (str(uuid.UUID(int=13)), 'twin'),
+        ]
         self.all_projects_allowed = True
 
     # -- rows ---------------------------------------------------------------
@@ -141,6 +151,10 @@ class StandIn:
     ) -> tuple[int, Any]:
         base = f'http://{environ["HTTP_HOST"]}'
         self._refuse(method, path)
+        if path.startswith('/image/v2/images') and self.images is not None:
+            self._authenticate(environ)
+            self.requests.append((method, path, query, '', body))
+            return self._list_images(query)
         if path.startswith('/identity/v3'):
             return self._identity(base, method)
         if path == '/':
@@ -356,6 +370,22 @@ class StandIn:
             {'id': '3', 'name': 'twin', 'ram': 64, 'disk': 0, 'vcpus': 1},
         ]
         return self._page('flavors', rows, query)
+
+    def _list_images(self, query: dict[str, str]) -> tuple[int, Any]:
+        rows = [
+            {'id': id_, 'name': name, 'status': 'active'}
+            for id_, name in self.images or ()
+            if query.get('name', name) == name
+        ]
+        start = 0
+        if 'marker' in query:
+            ids = [row['id'] for row in rows]
+            start = ids.index(query['marker']) + 1
+        end = start + self.page_size
+        page: dict[str, Any] = {'images': rows[start:end]}
+        if end < len(rows):
+            page['next'] = f'/v2/images?marker={rows[end - 1]["id"]}'
+        return 200, page
 
     def list_services(self, **_: Any) -> tuple[int, Any]:
         return 200, {

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.functional.client.conftest import Clock, Run
-from tests.functional.client.standin import StandIn
+from tests.functional.client.standin import IMAGE, StandIn
 
 
 def test_create_server(livemig: Run, standin: StandIn) -> None:
@@ -22,7 +22,7 @@ def test_create_server(livemig: Run, standin: StandIn) -> None:
             'server': {
                 'name': 'web',
                 'flavorRef': '1',
-                'imageRef': 'img',
+                'imageRef': IMAGE,
                 'networks': 'none',
                 'host': 'host2',
             }
@@ -38,7 +38,9 @@ def test_create_server_waits_until_it_runs(
     standin.on['create'] = lambda server: clock.at(
         5, lambda: standin.servers[server].update(status='ACTIVE')
     )
-    words = 'server create web --flavor 1 --image i --wait -f value -c status'
+    words = (
+        'server create web --flavor 1 --image img --wait -f value -c status'
+    )
     outcome = livemig(*words.split())
     assert (outcome.code, outcome.out) == (0, 'ACTIVE\n')
     assert clock.monotonic_s() == 5
@@ -48,17 +50,86 @@ def test_create_server_that_fails(livemig: Run, standin: StandIn) -> None:
     standin.on['create'] = lambda server: standin.servers[server].update(
         status='ERROR', fault={'message': 'No valid host was found.'}
     )
-    words = 'server create web --flavor 1 --image i --wait'
+    words = 'server create web --flavor 1 --image img --wait'
     outcome = livemig(*words.split())
     assert outcome.code == 5
     assert 'No valid host was found.' in outcome.err
+
+
+@pytest.mark.parametrize(
+    ('image', 'code', 'told'),
+    [('twin', 2, 'Several images'), ('vast', 3, 'No image is named "vast"')],
+)
+def test_image_that_is_not_one(
+    livemig: Run, standin: StandIn, image: str, code: int, told: str
+) -> None:
+    words = ['server', 'create', 'web', '--flavor', '1', '--image', image]
+    outcome = livemig(*words)
+    assert outcome.code == code
+    assert told in outcome.err
+    assert standin.asked('POST') == []
+
+
+def test_image_by_its_id_needs_no_image_service(
+    livemig: Run, standin: StandIn
+) -> None:
+    standin.images = None
+    words = ['server', 'create', 'web', '--flavor', '1', '--image', IMAGE]
+    assert livemig(*words).code == 0
+    outcome = livemig(*words[:-1], 'img')
+    assert outcome.code == 1
+    assert 'There is no image service' in outcome.err
+    outcome = livemig('image', 'list')
+    assert outcome.code == 1
+
+
+@pytest.mark.parametrize('path', ['', '/v2.1', '/v2.1/'])
+@pytest.mark.parametrize('kind', ['none', 'http_basic'])
+def test_images_beside_the_endpoint_given(
+    bare: Run, standin: StandIn, address: str, path: str, kind: str
+) -> None:
+    if kind == 'http_basic':
+        standin.credentials = 'admin:secret'
+    outcome = bare(
+        *('image', 'list', f'--os-auth-type={kind}'),
+        *(f'--os-endpoint={address}{path}', '--os-username=admin'),
+        '--os-password=secret',
+    )
+    assert outcome.code == 0, outcome.err
+    assert standin.requests[-1][1] == '/image/v2/images'
+
+
+def test_list_images(livemig: Run, standin: StandIn) -> None:
+    standin.page_size = 2
+    outcome = livemig('image', 'list', '-f', 'json')
+    assert [row['Name'] for row in outcome.json()] == ['img', 'twin', 'twin']
+    assert outcome.json()[0] == {
+        'ID': IMAGE,
+        'Name': 'img',
+        'Status': 'active',
+    }
+
+
+def test_images_of_a_service_of_their_own(
+    livemig: Run,
+    standin: StandIn,
+    address: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for path in ('/image', '/image/v2'):
+        monkeypatch.setenv('OS_IMAGE_ENDPOINT_OVERRIDE', f'{address}{path}/')
+        assert livemig('image', 'list').code == 0
+    standin.images = None
+    monkeypatch.setenv('OS_IMAGE_ENDPOINT_OVERRIDE', f'{address}/glance')
+    outcome = livemig('image', 'list')
+    assert f'no image service at {address}/glance' in outcome.err
 
 
 @pytest.mark.parametrize(('flavor', 'code'), [('twin', 2), ('huge', 3)])
 def test_flavor_that_is_not_one(
     livemig: Run, standin: StandIn, flavor: str, code: int
 ) -> None:
-    words = ['server', 'create', 'web', '--flavor', flavor, '--image', 'i']
+    words = ['server', 'create', 'web', '--flavor', flavor, '--image', 'img']
     assert livemig(*words).code == code
     assert standin.asked('POST') == []
 
