@@ -58,9 +58,10 @@ class LiveMigrationTest(base.BaseV2ComputeAdminTest):
     def other_host(self, server_id):
         return self.get_host_other_than(server_id)
 
-    def act(self, server_id, action, argument=None):
-        """POST an action. Raises what tempest raises for its code."""
-        answer, _ = self.client.post(
+    def act(self, server_id, action, argument=None, client=None):
+        """POST an action, by default as an administrator. Raises what
+        tempest raises for the answer's code."""
+        answer, _ = (client or self.client).post(
             f'servers/{server_id}/action', json.dumps({action: argument})
         )
         return answer.status

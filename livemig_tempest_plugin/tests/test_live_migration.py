@@ -106,7 +106,8 @@ class LiveMigrationRightsTest(base.LiveMigrationTest):
         server_id = self.create_test_server(wait_until='ACTIVE')['id']
         self.assertRaises(
             exceptions.Forbidden,
-            self.os_primary.servers_client.action,
+            self.act,
             server_id,
             'live-migrate-force-end',
+            client=self.os_primary.servers_client,
         )

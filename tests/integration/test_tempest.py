@@ -42,6 +42,21 @@ def cloud(whole_cloud, request) -> Iterator[Cloud]:
         yield whole_cloud
 
 
+@pytest.fixture
+def without_post_copy(cloud) -> Iterator[None]:
+    """Not permitted, which takes a restart."""
+
+    def permit(word: str) -> None:
+        options = {'live_migration_permit_post_copy': word}
+        cloud.stop()
+        cloud.set_options({'libvirt': options})
+        cloud.start()
+
+    permit('false')
+    yield
+    permit('true')
+
+
 def tempest(cloud: Cloud, options: Options | None = None) -> Tempest:
     return Tempest(
         cloud,
@@ -128,23 +143,12 @@ def test_timeouts(cloud: Cloud, action: str) -> None:
     assert [one.outcome for one in outcomes] == ['ok']
 
 
-def test_forcing_without_post_copy(lab, request) -> None:
+def test_forcing_without_post_copy(
+    cloud: Cloud, without_post_copy: None
+) -> None:
     """The same test, where the operator has not permitted it."""
-    options = {
-        **OPTIONS,
-        'libvirt': {
-            **OPTIONS['libvirt'],
-            'live_migration_permit_post_copy': 'false',
-        },
-    }
-    cloud = Cloud(lab, keystone=True, options=options)
-    cloud.start()
-    try:
-        with unchanged(cloud, request, options):
-            run = tempest(cloud, {'livemig': {'force_completes_by': 'pause'}})
-            control = f'{TESTS}.test_live_migration.LiveMigrationControlTest'
-            outcomes = run.run([f'{control}.test_force_complete'])
-            report(outcomes)
-            assert [one.outcome for one in outcomes] == ['ok']
-    finally:
-        cloud.stop()
+    run = tempest(cloud, {'livemig': {'force_completes_by': 'pause'}})
+    control = f'{TESTS}.test_live_migration.LiveMigrationControlTest'
+    outcomes = run.run([f'{control}.test_force_complete'])
+    report(outcomes)
+    assert [one.outcome for one in outcomes] == ['ok']

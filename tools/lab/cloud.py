@@ -108,8 +108,7 @@ class Cloud:
     def _login(self, keystone: bool) -> Login:
         if not keystone:
             return FileLogin(self.directory / 'users', self.url)
-        # The image service is at the root.
-        images = self.url.removesuffix('v2.1')
+        images = f'{self.url.removesuffix("v2.1")}image'
         return KeystoneLogin(
             self.lab.keystone(), {'compute': self.url, 'image': images}
         )

@@ -72,6 +72,7 @@ class Keystone(Server):
         self._ids: dict[tuple[str, str], str] = {}
         self._admin_token = ''
         super().__init__(keeper)
+        self._passwords = {'admin': self.password}
 
     @property
     def admin(self) -> Account:
@@ -231,11 +232,13 @@ class Keystone(Server):
 
     def user(self, name: str, password: str) -> str:
         """Its id; it has that password afterwards."""
-        known = ('user', name) in self._ids
         user = self._found_or_made(
             'user', name, domain_id=DOMAIN_ID, password=password
         )
-        if known:
+        # A change ends all tokens of that user, be it none, and ours too:
+        # within the same second even new ones.
+        if self._passwords.setdefault(name, password) != password:
+            self._passwords[name] = password
             body = {'user': {'password': password}}
             self.as_admin('PATCH', f'/users/{user}', body)
         return user
