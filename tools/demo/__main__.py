@@ -48,8 +48,14 @@ def _start(words: argparse.Namespace) -> tuple[Lab, Cloud]:
     try:
         if not words.simulated:
             show.step(
-                f'Two hosts, each with its own libvirtd, run as user '
-                f'{lab.facts()["user"]}; {lab.post_copy_reason}.'
+                'Each has a libvirtd of its own, run as user '
+                f'{lab.facts()["user"]}.'
+            )
+            show.step(
+                f'Post-copy works: {lab.post_copy_reason}.'
+                if lab.post_copy
+                else 'There is no post-copy, guests are paused instead: '
+                f'{lab.post_copy_reason}.'
             )
         separate = words.full and not words.simulated
         if separate:
