@@ -13,7 +13,6 @@ Runs the tests of livemig. Without PART: all of them.
   unit         the pure core, tables of values
   functional   API, records and managers, on the simulated hypervisor
   eventlet     the same managers with green threads
-  fake-bus     the same over oslo.messaging's fake:// driver
   contract     what every driver must do, simulated and libvirt
   integration  real libvirt, broker, databases, command line
 
@@ -26,15 +25,16 @@ with the tests.
 TEXT
 }
 
-all='checks unit functional eventlet fake-bus contract integration'
+all='checks unit functional eventlet contract integration'
 fast='checks unit functional'
 parts=
 for word in "$@"; do
     case $word in
         -h | --help) usage && exit 0 ;;
         --fast) parts=$fast ;;
-        checks | unit | functional | eventlet | fake-bus | contract | \
-            integration) parts="$parts $word" ;;
+        checks | unit | functional | eventlet | contract | integration)
+            parts="$parts $word"
+            ;;
         *) usage >&2 && exit 2 ;;
     esac
 done
@@ -84,11 +84,6 @@ for part in $parts; do
             run eventlet env LIVEMIG_CONCURRENCY=eventlet \
                 "$bin/python" -m pytest -q -p no:cacheprovider \
                 tests/functional/compute tests/functional/api
-            ;;
-        fake-bus)
-            run fake-bus env LIVEMIG_TEST_TRANSPORT=fake:// \
-                "$bin/python" -m pytest -q -p no:cacheprovider \
-                tests/functional/compute/test_migration.py
             ;;
         contract)
             run contract env LIVEMIG_TEST_LIBVIRT=1 \
