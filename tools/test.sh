@@ -14,7 +14,8 @@ Runs the tests of livemig. Without PART: all of them.
   functional   API, records and managers, on the simulated hypervisor
   eventlet     the same managers with green threads
   contract     what every driver must do, simulated and libvirt
-  integration  real libvirt, broker, databases, command line
+  integration  real libvirt, broker, databases, Keystone, command line
+  clients      Nova's clients and tempest; only when asked for by name
 
   --fast       checks, unit and functional only: minutes, no servers
 
@@ -32,7 +33,8 @@ for word in "$@"; do
     case $word in
         -h | --help) usage && exit 0 ;;
         --fast) parts=$fast ;;
-        checks | unit | functional | eventlet | contract | integration)
+        checks | unit | functional | eventlet | contract | integration | \
+            clients)
             parts="$parts $word"
             ;;
         *) usage >&2 && exit 2 ;;
@@ -42,7 +44,7 @@ done
 
 purposes=build
 case " $parts " in
-    *' contract '* | *' integration '* | *' unit '*)
+    *' contract '* | *' integration '* | *' unit '* | *' clients '*)
         purposes='build hosts guests'
         ;;
 esac
@@ -90,7 +92,13 @@ for part in $parts; do
                 "$bin/python" -m pytest -q -p no:cacheprovider tests/contract
             ;;
         integration)
-            run integration pytest tests/integration
+            run integration pytest tests/integration \
+                --ignore=tests/integration/test_clients.py \
+                --ignore=tests/integration/test_tempest.py
+            ;;
+        clients)
+            run clients pytest tests/integration/test_clients.py \
+                tests/integration/test_tempest.py
             ;;
     esac
 done
