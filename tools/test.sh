@@ -49,7 +49,9 @@ case " $parts " in
         ;;
 esac
 case " $parts " in
-    *' integration '*) purposes="$purposes broker postgresql mariadb keystone" ;;
+    *' integration '* | *' clients '*)
+        purposes="$purposes broker postgresql mariadb keystone"
+        ;;
 esac
 packages $purposes
 environment libvirt,postgresql,mysql,keystone,clients,test,check
