@@ -9,6 +9,7 @@ from oslo_policy import policy as oslo_policy
 
 from livemig import policy
 from livemig.api import (
+    aggregates,
     flavor_extra_specs,
     flavor_manage,
     flavors,
@@ -45,6 +46,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *flavor_manage.OPERATIONS,
     *flavor_extra_specs.OPERATIONS,
     *services.OPERATIONS,
+    *aggregates.OPERATIONS,
     *hypervisors.OPERATIONS,
     *images.OPERATIONS,
 )

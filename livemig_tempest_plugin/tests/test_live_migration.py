@@ -87,6 +87,7 @@ class LiveMigrationControlTest(base.LiveMigrationTest):
         ended = self.wait_ended(server_id, migration_id)
         if CONF.livemig.timeout_action == 'abort':
             self.assertEqual('cancelled', ended['status'])
+            self.assertIn('timeout', ended['reason'])
             self.assert_rests(server_id, source)
         else:
             self.assertEqual('completed', ended['status'])
@@ -94,7 +95,6 @@ class LiveMigrationControlTest(base.LiveMigrationTest):
                 CONF.livemig.force_completes_by, ended['completed_by']
             )
             self.assert_rests(server_id, destination)
-        self.assertIn('timeout', ended['reason'])
 
 
 class LiveMigrationRightsTest(base.LiveMigrationTest):

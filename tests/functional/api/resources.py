@@ -64,6 +64,8 @@ _HYPERVISORS = {
     ),
 }
 
+_AGGREGATES = {'aggregates:index': _get('/os-aggregates')}
+
 _FLAVOR = {'name': 'new', 'ram': 64, 'vcpus': 1, 'disk': 0}
 _SPECS = 'os-extra_specs'
 _FLAVORS = {
@@ -97,6 +99,7 @@ _IMAGES = {
 RESOURCES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: ('admin', given) for name, given in _SERVICES.items()},
     **{name: ('admin', given) for name, given in _HYPERVISORS.items()},
+    **{name: ('admin', given) for name, given in _AGGREGATES.items()},
     **{name: ('admin', given) for name, given in _FLAVORS.items()},
     **{name: ('reader', given) for name, given in _SHOWN_SPECS.items()},
     **{name: ('nobody', given) for name, given in _IMAGES.items()},
