@@ -246,6 +246,8 @@ def rows() -> list[dict[str, Any]]:
     table = yaml.safe_load(PERSONAS.read_text())
     found = []
     for row in table['rows']:
+        if 'root' in row:
+            continue  # another service's URL
         if '<' not in row['ask'] and row['ask'].startswith('GET '):
             codes = dict(zip(table['columns'], row['codes'], strict=True))
             found.append(
