@@ -170,7 +170,9 @@ def compute(cloud: Cloud, tmp_path) -> Iterator[Any]:
     config = openstack.config.OpenStackConfig(
         config_files=[str(file)], load_envvars=False
     )
-    connection = openstack.connection.Connection(config.get_one('admin'))
+    connection = openstack.connection.Connection(
+        config=config.get_one('admin')
+    )
     yield connection.compute
     connection.close()
 
