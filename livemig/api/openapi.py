@@ -45,6 +45,8 @@ PATH_VARIABLES: Mapping[str, tuple[Schema, str]] = {
     'hypervisor_id': (UUID, "Id of the hypervisor, which is its service's."),
     'pattern': (_SEGMENT, 'Part of the names of hypervisors.'),
     'spec_key': (_SEGMENT, 'Name of the extra spec.'),
+    'project': (_SEGMENT, 'Id of the project.'),
+    'alias': (_SEGMENT, 'Name of a part of the API.'),
     'image_id': (UUID, 'Id of the image.'),
     'version_id': (_SEGMENT, f'Id of the API version: {API_ROOT[1:]}.'),
 }

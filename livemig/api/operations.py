@@ -9,15 +9,17 @@ from oslo_policy import policy as oslo_policy
 
 from livemig import policy
 from livemig.api import (
-    aggregates,
+    extensions,
     flavor_extra_specs,
     flavor_manage,
     flavors,
     hypervisors,
     images,
     instance_actions,
+    limits,
     migrate,
     migrations,
+    nothing,
     server_actions,
     server_admin,
     server_create,
@@ -27,10 +29,11 @@ from livemig.api import (
     servers,
     services,
     versions,
+    zones,
 )
 from livemig.api.action import Operation
 
-OPERATIONS: tuple[Operation, ...] = (
+_PARTS: tuple[Operation, ...] = (
     *versions.OPERATIONS,
     *servers.OPERATIONS,
     *server_create.OPERATIONS,
@@ -46,9 +49,15 @@ OPERATIONS: tuple[Operation, ...] = (
     *flavor_manage.OPERATIONS,
     *flavor_extra_specs.OPERATIONS,
     *services.OPERATIONS,
-    *aggregates.OPERATIONS,
     *hypervisors.OPERATIONS,
     *images.OPERATIONS,
+    *zones.OPERATIONS,
+    *limits.OPERATIONS,
+    *nothing.OPERATIONS,
+)
+OPERATIONS: tuple[Operation, ...] = (
+    *_PARTS,
+    *extensions.operations(_PARTS),
 )
 
 

@@ -73,6 +73,24 @@ _HYPERVISOR = {
     **_since('2.88', 'uptime'),
 }
 
+_QUOTAS = {
+    **_since(
+        '2.1',
+        'id instances cores ram metadata_items key_pairs server_groups '
+        'server_group_members',
+    ),
+    **_since(
+        '2.1',
+        'fixed_ips floating_ips security_groups security_group_rules',
+        last='2.35',
+    ),
+    **_since(
+        '2.1',
+        'injected_files injected_file_content_bytes injected_file_path_bytes',
+        last='2.56',
+    ),
+}
+
 #: (path, path to the object in the answer) -> key -> (first, last).
 FIELDS: dict[tuple[str, str], Fields] = {
     ('/os-hypervisors', 'hypervisors.0'): _since(
@@ -88,6 +106,26 @@ FIELDS: dict[tuple[str, str], Fields] = {
         **_HYPERVISOR,
         **_since('2.75', 'servers'),
     },
+    ('/limits', 'limits.absolute'): {
+        **_since(
+            '2.1',
+            'maxTotalInstances maxTotalCores maxTotalRAMSize maxServerMeta '
+            'maxTotalKeypairs maxServerGroups maxServerGroupMembers '
+            'totalInstancesUsed totalCoresUsed totalRAMUsed '
+            'totalServerGroupsUsed',
+        ),
+        **_since(
+            '2.1',
+            'maxTotalFloatingIps maxSecurityGroups maxSecurityGroupRules '
+            'totalFloatingIpsUsed totalSecurityGroupsUsed',
+            last='2.35',
+        ),
+        **_since('2.1', 'maxImageMeta', last='2.38'),
+        **_since('2.1', 'maxPersonality maxPersonalitySize', last='2.56'),
+    },
+    ('/os-quota-sets/any', 'quota_set'): _QUOTAS,
+    ('/os-quota-sets/any/detail', 'quota_set'): _QUOTAS,
+    ('/os-quota-sets/any/defaults', 'quota_set'): _QUOTAS,
     ('/os-hypervisors/detail', 'hypervisors.0.service'): _since(
         '2.1', 'id host disabled_reason'
     ),
@@ -97,6 +135,10 @@ FIELDS: dict[tuple[str, str], Fields] = {
 UNKNOWN_PARAMETER_REFUSED = {
     '/os-hypervisors': '2.53',
     '/os-hypervisors/detail': '2.53',
+    '/limits': '2.75',
+    '/os-quota-sets/any': '2.75',
+    '/os-server-groups': '2.75',
+    '/os-keypairs': '2.75',
 }
 
 #: (path, path to a value in the answer) -> its type from .. to.

@@ -8,6 +8,7 @@ from typing import Any
 from tests.functional.api.world import (
     IMAGE,
     OTHER_SERVICE,
+    OWN,
     SERVICE,
     SPARE_SERVICE,
 )
@@ -64,7 +65,6 @@ _HYPERVISORS = {
     ),
 }
 
-_AGGREGATES = {'aggregates:index': _get('/os-aggregates')}
 
 _FLAVOR = {'name': 'new', 'ram': 64, 'vcpus': 1, 'disk': 0}
 _SPECS = 'os-extra_specs'
@@ -95,12 +95,33 @@ _IMAGES = {
     'images:schema_of_many': _get('/schemas/images', root='/image/v2'),
 }
 
+_FOR_ALL = {
+    'zones:index': _get('/os-availability-zone'),
+    'limits:index': _get('/limits'),
+    'quotas:defaults': _get(f'/os-quota-sets/{OWN}/defaults'),
+    # Everybody has their own.
+    'keypairs:index': _get('/os-keypairs'),
+    'extensions:index': _get('/extensions'),
+    'extensions:show': _get('/extensions/os-services'),
+}
+_FOR_READERS = {
+    'quotas:show': _get(f'/os-quota-sets/{OWN}'),
+    'quotas:detail': _get(f'/os-quota-sets/{OWN}/detail'),
+    'server_groups:index': _get('/os-server-groups'),
+}
+_FOR_ADMINS = {
+    'zones:detail': _get('/os-availability-zone/detail'),
+    'aggregates:index': _get('/os-aggregates'),
+}
+
 #: name -> (who has the right at least, the fields of an Example)
 RESOURCES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: ('admin', given) for name, given in _SERVICES.items()},
     **{name: ('admin', given) for name, given in _HYPERVISORS.items()},
-    **{name: ('admin', given) for name, given in _AGGREGATES.items()},
     **{name: ('admin', given) for name, given in _FLAVORS.items()},
     **{name: ('reader', given) for name, given in _SHOWN_SPECS.items()},
     **{name: ('nobody', given) for name, given in _IMAGES.items()},
+    **{name: ('nobody', given) for name, given in _FOR_ALL.items()},
+    **{name: ('reader', given) for name, given in _FOR_READERS.items()},
+    **{name: ('admin', given) for name, given in _FOR_ADMINS.items()},
 }

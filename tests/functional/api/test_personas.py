@@ -147,4 +147,7 @@ def test_every_right_is_granted_and_denied_somewhere() -> None:
         ]
         assert operation.success in codes
         open_to_all = operation.policy.check == '@'
+        if open_to_all and operation.more_policies:
+            # Some of what it does may be refused.
+            continue
         assert (403 in codes) is not open_to_all, operation.name
