@@ -14,8 +14,9 @@ Runs the tests of livemig. Without PART: all of them.
   functional   API, records and managers, on the simulated hypervisor
   eventlet     whole migrations with green threads
   contract     what every driver must do, simulated and libvirt
-  integration  real libvirt, broker, databases, Keystone, command line
-  clients      Nova's clients and tempest; only when asked for by name
+  integration  real libvirt, broker, databases, Keystone, the command line,
+               Nova's clients and tempest
+  clients      of these, Nova's clients and tempest alone
 
   --fast       checks, unit and functional only: minutes, no servers
 
@@ -94,9 +95,7 @@ for part in $parts; do
                 "$bin/python" -m pytest -q -p no:cacheprovider tests/contract
             ;;
         integration)
-            run integration pytest tests/integration \
-                --ignore=tests/integration/test_clients.py \
-                --ignore=tests/integration/test_tempest.py
+            run integration pytest tests/integration
             ;;
         clients)
             run clients pytest tests/integration/test_clients.py \

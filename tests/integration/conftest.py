@@ -61,6 +61,18 @@ def full_cloud(lab: Lab) -> Iterator[Cloud]:
     made.stop()
 
 
+@pytest.fixture(scope='session')
+def nova_cloud(lab: Lab) -> Iterator[Cloud]:
+    """What Nova's clients and tempest log in to: a real Keystone, one
+    process, MariaDB."""
+    made = Cloud(
+        lab, keystone=True, database=lab.mariadb(), options=OPTIONS
+    )
+    made.start()
+    yield made
+    made.stop()
+
+
 @pytest.fixture
 def cloud(full_cloud: Cloud, request) -> Iterator[Cloud]:
     """The cloud; afterwards its servers are deleted, and both hosts must

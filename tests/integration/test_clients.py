@@ -31,18 +31,10 @@ NAME = 'moved'
 KEYS = {'guest', 'run', 'as', 'code', 'says', 'not', 'then', 'why'}
 
 
-@pytest.fixture(scope='module')
-def whole_cloud(lab) -> Iterator[Cloud]:
-    made = Cloud(lab, keystone=True, options=OPTIONS)
-    made.start()
-    yield made
-    made.stop()
-
-
 @pytest.fixture
-def cloud(whole_cloud, request) -> Iterator[Cloud]:
-    with unchanged(whole_cloud, request, OPTIONS):
-        yield whole_cloud
+def cloud(nova_cloud, request) -> Iterator[Cloud]:
+    with unchanged(nova_cloud, request, OPTIONS):
+        yield nova_cloud
 
 
 class Story:

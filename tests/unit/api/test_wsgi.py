@@ -37,7 +37,7 @@ def run(tmp_path, **environ: str) -> subprocess.CompletedProcess[str]:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
 
 
