@@ -50,6 +50,19 @@ def release(
     return state
 
 
+def _put_limits_back(
+    driver: virt.Driver, guest_id: str, first: virt.TransferOptions
+) -> None:
+    """They outlive the job in that QEMU (libvirt 9.0)."""
+    try:
+        driver.restore_limits(guest_id, first)
+    except exception.HypervisorUnavailable:
+        raise
+    except exception.HypervisorError as exc:
+        # It has just ended, or will not have them: it goes on as it is.
+        LOG.warning('%s', exc.message)
+
+
 def _held(state: jobs.GuestState, seen: Seen) -> bool:
     """It stands still, and not because its user wants it to."""
     return (
@@ -57,15 +70,3 @@ def _held(state: jobs.GuestState, seen: Seen) -> bool:
         and state.reason is not jobs.Reason.USER
         and not seen.user_paused
     )
-
-
-def _put_limits_back(
-    driver: virt.Driver, guest_id: str, first: virt.TransferOptions
-) -> None:
-    """They outlive the job in that QEMU (libvirt 9.0)."""
-    try:
-        driver.set_bandwidth(guest_id, first.bandwidth_mib_s)
-        if first.max_downtime_ms is not None:
-            driver.set_max_downtime(guest_id, first.max_downtime_ms)
-    except exception.NoActiveJob as exc:
-        LOG.debug('%s', exc.message)

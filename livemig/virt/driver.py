@@ -463,6 +463,17 @@ class Driver(abc.ABC):
         """
 
     @abc.abstractmethod
+    def restore_limits(self, guest_id: str, options: TransferOptions) -> None:
+        """Give a guest that stayed here the limits its transfer began with.
+
+        What was lifted to force it outlives the job in its hypervisor, and
+        whoever moves the guest next, by whatever tool, would find it so.
+        Needs no job; a guest that does not run keeps none. Repeating is
+        harmless.
+        :raises GuestNotFound:
+        """
+
+    @abc.abstractmethod
     def start_post_copy(self, guest_id: str) -> None:
         """Switch to post-copy; twice is no error.
 

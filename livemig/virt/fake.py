@@ -27,9 +27,10 @@ from livemig.virt.simulation import (
 from livemig.virt.simulation.host import (
     Disk,
     Guest,
+    Limits,
     Note,
 )
-from livemig.virt.simulation.terms import Phase
+from livemig.virt.simulation.terms import DEFAULT_DOWNTIME_MS, Phase
 
 _probes = itertools.count(1)
 
@@ -252,6 +253,17 @@ class FakeDriver(GuestsDriver):
                 transfer.post_copy_mib_s = bandwidth_mib_s
             else:
                 transfer.bandwidth_mib_s = bandwidth_mib_s
+
+    def restore_limits(
+        self, guest_id: str, options: driver.TransferOptions
+    ) -> None:
+        with self._hypervisor() as host:
+            guest = self._guest(host, guest_id)
+            if guest.alive:
+                guest.limits = Limits(
+                    options.bandwidth_mib_s,
+                    options.max_downtime_ms or DEFAULT_DOWNTIME_MS,
+                )
 
     def start_post_copy(self, guest_id: str) -> None:
         with self._hypervisor() as host:

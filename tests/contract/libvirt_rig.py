@@ -99,6 +99,14 @@ class LibvirtRig(rig.Rig):
             self.wait_until(lambda: watcher.proof().last_n > said, 30.0)
         assert watcher.proof().faults == ()
 
+    def limits(self, guest_id: str) -> tuple[int, int]:
+        conn = libvirt.open(self._hosts['source'].control_uri)
+        try:
+            domain = conn.lookupByUUIDString(guest_id)
+            return domain.migrateGetMaxSpeed(), domain.migrateGetMaxDowntime()
+        finally:
+            conn.close()
+
     def second_source_driver(self) -> driver.Driver:
         return self._driver('source')
 

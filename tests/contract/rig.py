@@ -71,6 +71,11 @@ class Rig(abc.ABC):
         """
 
     @abc.abstractmethod
+    def limits(self, guest_id: str) -> tuple[int, int]:
+        """Bandwidth (MiB/s) and maximum downtime (ms) that its hypervisor
+        at the source was last told."""
+
+    @abc.abstractmethod
     def second_source_driver(self) -> driver.Driver:
         """Another driver of the source, as a restarted manager has it."""
 
@@ -293,6 +298,10 @@ class FakeRig(Rig):
     def files(self, guest_id: str, host: str) -> list[str]:
         storage = self.world.hosts[host].storage
         return sorted(storage.directories.get(guest_id, {}))
+
+    def limits(self, guest_id: str) -> tuple[int, int]:
+        found = self.world.hosts['source'].guests[guest_id].limits
+        return found.bandwidth_mib_s, found.max_downtime_ms
 
     def second_source_driver(self) -> driver.Driver:
         return fake.FakeDriver(self.world, 'source')

@@ -11,7 +11,7 @@ import pytest
 
 from livemig import exception
 from livemig.virt import driver, job
-from tests.contract.rig import SLOW, Rig
+from tests.contract.rig import ANY, NOBODY, SLOW, Rig
 
 
 # -- abort --------------------------------------------------------------------
@@ -142,6 +142,32 @@ def test_limits_can_be_changed_while_it_runs(rig: Rig, limit: str) -> None:
     rig.wait_for_end(guest, 30.0)
     assert rig.running_at(guest) == ['destination']
     rig.assert_moved(plan)
+
+
+def test_lifted_limits_can_be_put_back_after_the_end(rig: Rig) -> None:
+    """They outlive the job; also a manager that was restarted meanwhile
+    can give the guest those back that its transfer began with."""
+    guest = rig.spawn('busy')
+    plan = rig.begin(guest, bandwidth_mib_s=1, max_downtime_ms=100)
+    rig.wait_for_pass(guest)
+    rig.source.set_bandwidth(guest, 2)
+    rig.source.set_max_downtime(guest, 120)
+    rig.abort(guest)
+    rig.wait_for_end(guest)
+    assert rig.limits(guest) == (2, 120)
+    second = rig.second_source_driver()
+    try:
+        for _ in range(2):
+            second.restore_limits(
+                guest,
+                driver.TransferOptions(bandwidth_mib_s=1, max_downtime_ms=100),
+            )
+            assert rig.limits(guest) == (1, 100)
+        with pytest.raises(exception.GuestNotFound):
+            second.restore_limits(NOBODY, ANY)
+    finally:
+        second.close()
+    rig.assert_rolled_back(plan)
 
 
 def test_a_huge_downtime_is_clamped(rig: Rig) -> None:

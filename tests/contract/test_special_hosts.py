@@ -134,6 +134,7 @@ CALLS: list[Callable[[driver.Driver, driver.TransferPlan], object]] = [
     lambda d, p: d.completed_job(p.guest_id),
     lambda d, p: d.set_max_downtime(p.guest_id, 1),
     lambda d, p: d.set_bandwidth(p.guest_id, 1),
+    lambda d, p: d.restore_limits(p.guest_id, ANY),
     lambda d, p: d.start_post_copy(p.guest_id),
     lambda d, p: d.abort(p.guest_id),
     lambda d, p: d.finish_source(p),

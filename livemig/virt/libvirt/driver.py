@@ -350,6 +350,12 @@ class LibvirtDriver(driver.Driver):
             guest_id, lambda domain: domain.migrateSetMaxSpeed(limit, which)
         )
 
+    def restore_limits(
+        self, guest_id: str, options: driver.TransferOptions
+    ) -> None:
+        self._find(guest_id)
+        self._source.restore_limits(guest_id, options)
+
     def start_post_copy(self, guest_id: str) -> None:
         self._source.start_post_copy(guest_id)
 

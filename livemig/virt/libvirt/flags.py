@@ -133,6 +133,11 @@ def bandwidth(mib_s: int) -> int:
     return min(mib_s, MAX_BANDWIDTH_MIB_S)
 
 
+def first_downtime(options: TransferOptions) -> int:
+    """The maximum downtime that a transfer begins with."""
+    return downtime(options.max_downtime_ms or DEFAULT_DOWNTIME_MS)
+
+
 def downtime(downtime_ms: int) -> int:
     """A maximum downtime that QEMU takes."""
     return max(1, min(downtime_ms, MAX_DOWNTIME_MS))

@@ -103,7 +103,6 @@ class Source:
             flags=chosen,
             params=flags.params(plan, options, live, lasting),
         )
-        downtime_ms = options.max_downtime_ms or flags.DEFAULT_DOWNTIME_MS
         LOG.info(
             'Migration %d of guest %s to %s begins: flags %#x.',
             plan.migration_id,
@@ -111,7 +110,7 @@ class Source:
             request.uri,
             chosen,
         )
-        self._transfers.start(guest_id, request, downtime_ms)
+        self._transfers.start(guest_id, request, flags.first_downtime(options))
 
     def _moved_xml(self, plan: TransferPlan) -> tuple[str | None, str | None]:
         """The guest's live and lasting definition as the destination shall
@@ -186,6 +185,28 @@ class Source:
             raise self._abort_refused(guest_id, 'it is in post-copy')
         if answer is _Answer.NO_JOB:
             raise self._no_job(guest_id)
+
+    def restore_limits(self, guest_id: str, options: TransferOptions) -> None:
+        state = self._state(guest_id)
+        if state is None:
+            raise self._not_found(guest_id)
+        if not states.runs(state):
+            return
+        bandwidth_mib_s = flags.bandwidth(options.bandwidth_mib_s)
+        downtime_ms = flags.first_downtime(options)
+
+        def restore(conn: libvirt.virConnect) -> None:
+            domain = conn.lookupByUUIDString(guest_id)
+            domain.migrateSetMaxSpeed(bandwidth_mib_s)
+            domain.migrateSetMaxDowntime(downtime_ms)
+
+        self._conn.run(
+            restore,
+            guest_id,
+            translate=lambda e: errors.translate_passing(
+                e, self._host, guest_id
+            ),
+        )
 
     def start_post_copy(self, guest_id: str) -> None:
         if not files.is_guest_id(guest_id):

@@ -151,7 +151,7 @@ def _prepare(
     """Find the guest and set its maximum downtime, which stays set in its
     QEMU: an earlier, aborted migration may have raised it."""
     domain = conn.lookupByUUIDString(guest_id)
-    domain.migrateSetMaxDowntime(flags.downtime(max_downtime_ms))
+    domain.migrateSetMaxDowntime(max_downtime_ms)
     return domain
 
 

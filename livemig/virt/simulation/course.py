@@ -14,6 +14,7 @@ from livemig.virt.simulation.host import (
     Fault,
     Guest,
     Host,
+    Limits,
     Machine,
     Memory,
     Storage,
@@ -256,9 +257,13 @@ class Course:
             if incoming and incoming.incoming is not None:
                 del one.destination.guests[guest_id]
         guest = one.source.guests.get(guest_id)
+        if guest is None:
+            return
+        guest.limits = Limits(
+            one.transfer.bandwidth_mib_s, one.transfer.max_downtime_ms
+        )
         if (
-            guest
-            and guest.power is job.Power.PAUSED
+            guest.power is job.Power.PAUSED
             and guest.reason is job.Reason.MIGRATION
         ):
             guest.set(job.Power.RUNNING, job.Reason.MIGRATION_CANCELED)

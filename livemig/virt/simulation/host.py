@@ -7,7 +7,14 @@ import enum
 from collections.abc import Iterator
 
 from livemig.virt import driver, job
-from livemig.virt.simulation.terms import GIB, MIB, PAGE_BYTES, Load, Pace
+from livemig.virt.simulation.terms import (
+    DEFAULT_DOWNTIME_MS,
+    GIB,
+    MIB,
+    PAGE_BYTES,
+    Load,
+    Pace,
+)
 
 #: Of a thin disk's virtual size.
 ALLOCATED_SHARE = 4
@@ -81,6 +88,14 @@ class Machine:
         return {name: device for device, name, _ in found}
 
 
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a guest's hypervisor was last told, in force until it ends."""
+
+    bandwidth_mib_s: int = 0
+    max_downtime_ms: int = DEFAULT_DOWNTIME_MS
+
+
 @dataclasses.dataclass
 class Guest:
     """A guest as one host's hypervisor sees it."""
@@ -90,6 +105,8 @@ class Guest:
     reason: job.Reason = job.Reason.NORMAL
     #: The migration that brings it here and is not over.
     incoming: int | None = None
+    #: Left by a transfer that ended badly.
+    limits: Limits = Limits()
 
     def set(self, power: job.Power, reason: job.Reason) -> None:
         self.power, self.reason = power, reason

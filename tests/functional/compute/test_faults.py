@@ -6,6 +6,8 @@ from livemig import exception
 from livemig.objects.instance import Instance
 from livemig.objects.migration import Migration
 from livemig.objects.migration_states import Event, Status
+from livemig.virt.job import Power
+from livemig.virt.simulation.host import Limits
 
 BUSY = {'cmdline': 'ws=64 rate=20480', 'memory_mb': 128}
 SLOW = [('libvirt', 'live_migration_bandwidth', 50)]
@@ -293,8 +295,10 @@ def test_the_source_itself_is_no_destination(deployment):
     assert 'host1: the instance runs there already.' in migration.reason
 
 
-def test_a_forced_pause_that_does_not_arrive_is_rolled_back(deploy):
-    """The link is cut after the pause: the guest must not stay paused."""
+@pytest.mark.parametrize('restarted', [False, True])
+def test_a_forced_pause_that_does_not_arrive_is_rolled_back(deploy, restarted):
+    """The link is cut after the pause: the guest must not stay paused, nor
+    keep the limits that were lifted for it."""
     deployment = deploy(
         options=[*SLOW, ('libvirt', 'live_migration_forced_pause_limit', 3)]
     )
@@ -302,9 +306,17 @@ def test_a_forced_pause_that_does_not_arrive_is_rolled_back(deploy):
     migration = hold(deployment, instance, 20)
     deployment.world.cut('host1', 'host2')
     deployment.force(migration)
+    guest = deployment.world.hosts['host1'].guests[instance.uuid]
+    if restarted:
+        deployment.clock.limit_s = 22
+        deployment.until(lambda: guest.power is Power.PAUSED)
+        deployment.stop_manager('host1')
+        deployment.start_manager('host1')
     go_on(deployment)
     stayed(deployment, instance, migration, Status.CANCELLED)
     assert 'forced pause had not arrived after 3 s' in migration.reason
+    # 50 ms is the first step to the 500 ms of the options.
+    assert guest.limits == Limits(bandwidth_mib_s=50, max_downtime_ms=50)
 
 
 def test_disks_are_copied_where_hosts_share_none(deployment):
