@@ -182,6 +182,9 @@ class DiskFacts:
     #: '' if it has none.
     backing_file: str = ''
     backing_format: str = ''
+    #: Tells the backing file from another one of the same path at another
+    #: host; '' if it cannot be read.
+    backing_fingerprint: str = ''
     read_only: bool = False
 
 
@@ -497,8 +500,9 @@ class Driver(abc.ABC):
         """The guest runs at the destination: remove what is left here.
 
         Undefines a definition left SHUTOFF, removes the directory unless
-        both hosts see it. Never touches a guest that runs or is paused.
-        Repeating is harmless.
+        both hosts see it. Repeating is harmless.
+        :raises HypervisorError: the guest runs or is paused here, or its
+            disks are open: nothing is touched.
         """
 
     def close(self) -> None:  # noqa: B027 - an optional hook

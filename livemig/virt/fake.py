@@ -305,7 +305,12 @@ class FakeDriver(GuestsDriver):
         with self._hypervisor() as host:
             guest = host.guests.get(plan.guest_id)
             if guest and guest.alive:
-                return
+                one = self._outgoing(host, plan.guest_id)
+                if one and one.transfer.phase is Phase.CONFIRMING:
+                    raise exception.HypervisorUnavailable(
+                        host=host.name, reason='the guest is just leaving'
+                    )
+                raise self._error('the guest has not left')
             self._world.clean_source(
                 host, plan.guest_id, directory=not plan.shared_directory
             )

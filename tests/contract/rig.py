@@ -28,7 +28,7 @@ MEMORY_MIB = 64
 #: With ``SLOW``, an idle guest takes seconds and a busy one never ends.
 SLOW = 10
 #: load: (working set MiB, pages rewritten a second).
-LOADS = {'idle': (16, 0), 'light': (16, 200), 'busy': (40, 10000)}
+LOADS = {'idle': (16, 0), 'light': (16, 200), 'busy': (20, 10000)}
 
 #: No guest has this id.
 NOBODY = str(uuid.UUID(int=0))

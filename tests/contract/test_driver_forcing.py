@@ -305,7 +305,8 @@ def test_a_broken_post_copy_shows_on_both_sides(rig: Rig) -> None:
         rig.source.abort(guest)
     with pytest.raises(exception.HypervisorError):
         rig.destination.undo_destination(guest, plan.migration_id)
-    rig.source.finish_source(plan)
+    with pytest.raises(exception.HypervisorError):
+        rig.source.finish_source(plan)
     state = rig.source.guest_state(guest)
     assert state and state.power is job.Power.PAUSED
     rig.drop_broken(plan)

@@ -118,6 +118,7 @@ class Destination:
                 f'disk {disk.device} ({disk.path}) is not in the directory '
                 'of the instance',
             )
+        self._check_backing(plan, disk)
         return making.NewDisk(
             name=name,
             format=disk.format,
@@ -125,6 +126,22 @@ class Destination:
             backing_file=disk.backing_file,
             backing_format=disk.backing_format,
         )
+
+    def _check_backing(self, plan: TransferPlan, disk: DiskFacts) -> None:
+        """What lies under a disk is not copied with it: over another image
+        the guest's file system would be in ruins, and nobody would say so.
+
+        One that is missing here is qemu-img's to tell.
+        """
+        there = disk.backing_fingerprint
+        here = disks.fingerprint(disk.backing_file) if there else ''
+        if here and here != there:
+            raise self._not_prepared(
+                plan,
+                f'{disk.backing_file} is another image than the one under '
+                f'disk {disk.device} of the guest; the image files must be '
+                'the same on all hosts',
+            )
 
     def _check_room(self, plan: TransferPlan) -> None:
         """What is allocated at the source must fit: the pre-check, with

@@ -471,5 +471,8 @@ def _disk_facts(part: domain_xml.DiskPart) -> driver.DiskFacts:
         allocated_bytes=image.allocated_bytes,
         backing_file=image.backing_file,
         backing_format=image.backing_format,
+        backing_fingerprint=disks.fingerprint(image.backing_file)
+        if image.backing_file
+        else '',
         read_only=part.read_only,
     )

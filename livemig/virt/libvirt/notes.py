@@ -38,12 +38,23 @@ class Note:
     names: tuple[str, ...]
 
 
-def _path(place: files.Place, guest_id: str, migration_id: int) -> str:
+def _path(
+    place: files.Place, guest_id: str, migration_id: int, host: str = ''
+) -> str:
+    """:param host: whose note; '': ours."""
     place.directory(guest_id)  # a uuid, or ValueError
     return (
         f'{place.path}/.livemig-migration-{int(migration_id)}-{guest_id}-'
-        f'{place.host}.json'
+        f'{host or place.host}.json'
     )
+
+
+def sees(
+    place: files.Place, guest_id: str, migration_id: int, host: str
+) -> bool:
+    """Is that host's note of this migration here too? Then both hosts see
+    one directory."""
+    return os.path.exists(_path(place, guest_id, migration_id, host))
 
 
 def write(place: files.Place, note: Note) -> None:

@@ -18,6 +18,7 @@ from livemig.virt.libvirt import (
     files,
     flags,
     guests,
+    notes,
     states,
     stats,
     transfer,
@@ -97,6 +98,7 @@ class Source:
             )
         except flags.Refused as error:
             raise self._failed(str(error)) from error
+        self._check_storage(plan)
         live, lasting = self._moved_xml(plan)
         request = flags.Request(
             uri=plan.destination.migration_uri,
@@ -111,6 +113,22 @@ class Source:
             chosen,
         )
         self._transfers.start(guest_id, request, flags.first_downtime(options))
+
+    def _check_storage(self, plan: TransferPlan) -> None:
+        """The verdict of the pre-check once more, by the note that the
+        destination has written since: a mount may have come or gone. Disks
+        that are one file must not be removed when the guest has left, nor
+        those be left behind that are two."""
+        there = plan.destination.host
+        shared = notes.sees(
+            self._place, plan.guest_id, plan.migration_id, there
+        )
+        if shared is not plan.shared_directory:
+            found, said = ('is', 'not') if shared else ('is not', 'it was')
+            raise self._failed(
+                f'{self._place.path} {found} shared with {there}, though the '
+                f'checks before said {said}; migrate the guest again'
+            )
 
     def _moved_xml(self, plan: TransferPlan) -> tuple[str | None, str | None]:
         """The guest's live and lasting definition as the destination shall
@@ -253,20 +271,13 @@ class Source:
 
     # -- finish -------------------------------------------------------------
     def finish(self, plan: TransferPlan) -> None:
-        """
-        :raises HypervisorError: a QEMU still has the disks open: they are
-            not removed.
-        """
         guest_id = plan.guest_id
         state = self._wait_until_left(guest_id)
-        if states.runs(state):
-            LOG.error(
-                'Guest %s should have left, but is %s here: nothing of it '
-                'is touched.',
-                guest_id,
-                state,
+        if state is not None and states.runs(state):
+            raise self._failed(
+                f'guest {guest_id} should have left, but is {state.power} '
+                f'({state.reason}) there: nothing of it is touched'
             )
-            return
         if state is not None:
             self._conn.run(
                 lambda conn: guests.undefine_stopped(conn, guest_id), guest_id
@@ -281,14 +292,14 @@ class Source:
 
     def _wait_until_left(self, guest_id: str) -> GuestState | None:
         """The guest runs at the destination some time before its QEMU here
-        has ended; it is paused then."""
+        has ended."""
         until_s = self._clock.monotonic_s() + LEAVE_S
         never = concurrency.Event()
         while True:
             ours = self._transfers.running(guest_id)
             state = self._state(guest_id)
             leaving = ours is not None or (
-                state is not None and state.power is Power.PAUSED
+                state is not None and _is_leaving(state)
             )
             if not leaving or self._clock.monotonic_s() >= until_s:
                 return state
@@ -345,6 +356,18 @@ def _before_post_copy(conn: libvirt.virConnect, guest_id: str) -> bool:
         return False
     state = guests.state(domain)
     return state is not None and state.job and state.reason not in _POST_COPY
+
+
+def _is_leaving(state: GuestState) -> bool:
+    """Paused until its QEMU has ended; one that its user paused stays so.
+
+    After a broken post-copy nothing ends by itself.
+    """
+    return (
+        state.power is Power.PAUSED
+        and state.reason is not Reason.POST_COPY_FAILED
+        and (state.job or state.reason in (Reason.MIGRATION, Reason.POST_COPY))
+    )
 
 
 def _xml(conn: libvirt.virConnect, guest_id: str) -> tuple[str, str]:

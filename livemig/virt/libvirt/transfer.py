@@ -98,6 +98,7 @@ class Transfers:
         self._host = host
         self._lock = concurrency.Lock()
         self._by_guest: dict[str, Transfer] = {}
+        self._beginning: set[str] = set()
 
     def get(self, guest_id: str) -> Transfer | None:
         return self._by_guest.get(guest_id)
@@ -120,20 +121,32 @@ class Transfers:
         :raises GuestNotFound:
         """
         with self._lock:
-            if self.running(guest_id):
+            if guest_id in self._beginning or self.running(guest_id):
                 raise exception.HypervisorError(
                     host=self._host,
                     reason=f'a transfer of guest {guest_id} runs already',
                 )
-            conn = self._conn.open_another()
-            try:
-                domain = concurrency.run_blocking(
-                    _prepare, conn, guest_id, max_downtime_ms
-                )
-            except libvirt.libvirtError as error:
-                concurrency.run_blocking(conn.close)
-                raise errors.translate(error, self._host, guest_id) from error
-            self._conn.forget_figures(guest_id)
+            self._beginning.add(guest_id)
+        try:
+            # Without the lock: other guests' migrations do not wait.
+            self._begin(guest_id, request, max_downtime_ms)
+        finally:
+            with self._lock:
+                self._beginning.discard(guest_id)
+
+    def _begin(
+        self, guest_id: str, request: flags.Request, max_downtime_ms: int
+    ) -> None:
+        conn = self._conn.open_another()
+        try:
+            domain = concurrency.run_blocking(
+                _prepare, conn, guest_id, max_downtime_ms
+            )
+        except libvirt.libvirtError as error:
+            concurrency.run_blocking(conn.close)
+            raise errors.translate(error, self._host, guest_id) from error
+        self._conn.forget_figures(guest_id)
+        with self._lock:
             self._by_guest[guest_id] = Transfer(
                 conn, domain, request, guest_id
             )

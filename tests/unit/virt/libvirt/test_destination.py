@@ -18,6 +18,7 @@ from livemig.virt.job import GuestState, Power, Reason
 from livemig.virt.libvirt import (
     connection,
     destination,
+    disks,
     files,
     guests,
     notes,
@@ -176,6 +177,31 @@ def test_a_disk_outside_the_guests_directory(empty: Host, path: str) -> None:
     assert notes.all_here(empty.place) == []
 
 
+def over(base: pathlib.Path) -> driver.TransferPlan:
+    """A disk over that image, as it is now."""
+    disk = values.dataclasses.replace(
+        values.ROOT,
+        backing_file=str(base),
+        backing_fingerprint=disks.fingerprint(str(base)),
+    )
+    return values.plan(block_migration=True, disks=(disk,))
+
+
+def test_another_image_of_the_same_name(
+    empty: Host, tmp_path: pathlib.Path
+) -> None:
+    base = tmp_path / 'base.raw'
+    base.write_bytes(b'one')
+    plan = over(base)
+    base.write_bytes(b'two')
+    refused(empty, plan, 'base.raw is another image')
+    assert not os.path.exists(empty.place.directory(GUEST))
+    assert notes.all_here(empty.place) == []
+    base.write_bytes(b'one')
+    empty.destination.prepare(plan)
+    assert empty.files() == ['console.log', 'vda.qcow2']
+
+
 def test_a_guest_that_runs_is_never_undone(with_guest: Host) -> None:
     notes_of(with_guest, 7)
     with pytest.raises(exception.HypervisorError, match='runs on beta'):
@@ -218,7 +244,8 @@ def test_a_guest_that_has_not_come_cannot_be_finished(empty: Host) -> None:
 # -- the source --------------------------------------------------------------
 def test_a_guest_that_runs_keeps_its_files(with_guest: Host) -> None:
     with_guest.place.make_directory(GUEST)
-    with_guest.source.finish(values.plan())
+    with pytest.raises(exception.HypervisorError, match='should have left'):
+        with_guest.source.finish(values.plan())
     assert with_guest.files() == []
     assert with_guest.state() == GuestState(Power.RUNNING)
 
@@ -255,6 +282,26 @@ def test_copied_disks_and_post_copy_are_refused(with_guest: Host) -> None:
             COPIED,
             driver.TransferOptions(post_copy=True),
             unsafe_storage=False,
+        )
+
+
+@pytest.mark.parametrize(
+    ('noted', 'shared', 'words'),
+    [(True, False, 'is shared with beta'), (False, True, 'is not shared')],
+)
+def test_what_is_shared_is_looked_at_again(
+    with_guest: Host, noted: bool, shared: bool, words: str
+) -> None:
+    """The destination's note lies here too, or does not, against the plan:
+    with a file taken for two, the guest's only disk would be removed."""
+    with_guest.place.make_directory(GUEST)
+    if noted:
+        notes.write(with_guest.place, notes.Note(GUEST, 7, False, ()))
+    with pytest.raises(exception.HypervisorError, match=words):
+        with_guest.source.start(
+            values.plan(shared_directory=shared),
+            driver.TransferOptions(),
+            unsafe_storage=True,
         )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+
 import pytest
 
 from livemig.virt.libvirt import disks
@@ -125,3 +128,29 @@ def test_without_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not disks.available()
     with pytest.raises(disks.ImageError, match='cannot be run'):
         disks.create('/d/a', 'raw', 1)
+
+
+MIB = 1024**2
+
+
+@pytest.mark.parametrize('at', [0, MIB + 1024, 50 * MIB + 7, 100 * MIB - 1])
+def test_images_are_told_apart(tmp_path: pathlib.Path, at: int) -> None:
+    """Wherever they differ in more than a few bytes, or in their length."""
+    paths = [tmp_path / name for name in ('one', 'same', 'other', 'longer')]
+    for path in paths:
+        with path.open('wb') as file:
+            file.truncate(100 * MIB)
+            if path.name == 'other':
+                file.seek(max(0, at - 2 * MIB))
+                file.write(b'x' * min(at + 1, 2 * MIB))
+            if path.name == 'longer':
+                file.truncate(100 * MIB + 1)
+    one, same, other, longer = map(disks.fingerprint, map(str, paths))
+    assert one == same != ''
+    assert len({one, other, longer}) == 3
+
+
+def test_what_is_no_file_has_no_fingerprint(tmp_path: pathlib.Path) -> None:
+    os.mkfifo(tmp_path / 'pipe')
+    for name in ('missing', 'pipe', ''):
+        assert disks.fingerprint(str(tmp_path / name)) == ''
