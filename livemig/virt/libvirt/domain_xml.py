@@ -7,12 +7,8 @@ import re
 from collections.abc import Iterable
 from xml.etree import ElementTree
 
-from livemig.virt.driver import (
-    GuestSpec,
-    InterfaceSpec,
-    RescueSpec,
-    attached,
-)
+from livemig.virt.devices import attached
+from livemig.virt.driver import GuestSpec, InterfaceSpec, RescueSpec
 
 #: What XML 1.0 cannot hold at all, not even escaped.
 _NO_XML = re.compile('[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]')

@@ -5,6 +5,7 @@ Nothing here follows a name that was not checked to be a guest's uuid.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import fcntl
@@ -16,6 +17,7 @@ import re
 import shutil
 import stat
 import struct
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -25,6 +27,13 @@ _UUID = re.compile(
 )
 
 _PROBE = re.compile(r'\.livemig-probe-[0-9a-f]{32}')
+
+#: What lives for seconds, unless its maker is killed in them; after a day
+#: it is nobody's any more, whatever the clocks of hosts that share it say.
+_PASSING = re.compile(
+    r'\.livemig-(?:(?:probe|direct)-[0-9a-f]{32}|migration-.+\.json\.part)'
+)
+STALE_S = 24 * 3600.0
 
 #: The bytes of an image that QEMU locks: 100-163 for what it does with the
 #: image, 200-263 for what it lets others do (QEMU, block/file-posix.c).
@@ -166,6 +175,7 @@ class Place:
     # -- the probe: do two hosts see the same directory? -------------------
     def make_probe(self) -> str:
         os.makedirs(self.path, mode=0o755, exist_ok=True)
+        self._remove_stale()
         name = f'.livemig-probe-{uuid.uuid4().hex}'
         os.close(
             os.open(
@@ -185,6 +195,17 @@ class Place:
     def drop_probe(self, probe: str) -> None:
         if _PROBE.fullmatch(probe) is not None:
             remove(f'{self.path}/{probe}')
+
+    def _remove_stale(self) -> None:
+        """What a manager that was killed left of its probes."""
+        before_s = time.time() - STALE_S
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                if _PASSING.fullmatch(entry.name) is None:
+                    continue
+                with contextlib.suppress(OSError):
+                    if entry.stat(follow_symlinks=False).st_mtime < before_s:
+                        remove(entry.path)
 
 
 class InUse(Exception):

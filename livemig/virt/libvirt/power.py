@@ -9,7 +9,7 @@ from collections.abc import Callable
 import libvirt
 
 from livemig import concurrency, exception
-from livemig.virt import driver
+from livemig.virt import devices, driver
 from livemig.virt.job import GuestState, Power, Reason
 from livemig.virt.libvirt import (
     connection,
@@ -144,7 +144,9 @@ class Powering:
         A guest that runs with the one before keeps it open until it ends.
         """
         _remove_rescue_disks(directory)
-        making.make_disk(self._place, directory, new_disk(driver.RESCUE, disk))
+        making.make_disk(
+            self._place, directory, new_disk(devices.RESCUE, disk)
+        )
 
     def _forget_rescue(self, directory: str) -> None:
         """The guest runs: what cannot be removed now goes with it."""
@@ -222,7 +224,7 @@ def new_disk(name: str, disk: driver.DiskSpec) -> making.NewDisk:
 def _remove_rescue_disks(directory: str) -> None:
     """:raises OSError:"""
     for format_ in sorted(disks.FORMATS):
-        files.remove(domain_xml.disk_path(directory, driver.RESCUE, format_))
+        files.remove(domain_xml.disk_path(directory, devices.RESCUE, format_))
 
 
 def _check_disks(directory: str, spec: driver.GuestSpec) -> None:
@@ -230,7 +232,7 @@ def _check_disks(directory: str, spec: driver.GuestSpec) -> None:
 
     :raises FileNotFoundError:
     """
-    for _device, name, disk in driver.attached(spec.disks):
+    for _device, name, disk in devices.attached(spec.disks):
         os.stat(domain_xml.disk_path(directory, name, disk.format))
 
 

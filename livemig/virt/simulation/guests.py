@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 
 from livemig import exception
-from livemig.virt import driver
+from livemig.virt import devices, driver
 from livemig.virt import job as jobs
 from livemig.virt.simulation.course import Job
 from livemig.virt.simulation.host import (
@@ -205,16 +205,16 @@ class GuestsDriver(driver.Driver):
             if guest_id in host.guests:
                 self._idle(host, guest_id)
             shelf = host.storage.directories.setdefault(guest_id, {})
-            for _device, name, _disk in driver.attached(spec.disks):
+            for _device, name, _disk in devices.attached(spec.disks):
                 if name not in shelf:
                     raise self._error(f'{name}: No such file or directory')
             self._world.destroy(host, guest_id)
             if host.strike(Fault.SPAWN_FAILS):
                 raise self._error('internal error: process exited')
-            shelf.pop(driver.RESCUE, None)
+            shelf.pop(devices.RESCUE, None)
             if rescue is not None and rescue.disk is not None:
-                shelf[driver.RESCUE] = host.new_disk(
-                    guest_id, driver.RESCUE, rescue.disk
+                shelf[devices.RESCUE] = host.new_disk(
+                    guest_id, devices.RESCUE, rescue.disk
                 )
             self._world.boot(
                 host,

@@ -6,7 +6,7 @@ import dataclasses
 import enum
 from collections.abc import Iterator
 
-from livemig.virt import driver, job
+from livemig.virt import devices, driver, job
 from livemig.virt.simulation.terms import (
     DEFAULT_DOWNTIME_MS,
     GIB,
@@ -84,7 +84,7 @@ class Machine:
     @property
     def disks(self) -> dict[str, str]:
         """Name of the file -> device, of all disks attached."""
-        found = driver.attached(self.spec.disks, self.rescue)
+        found = devices.attached(self.spec.disks, self.rescue)
         return {name: device for device, name, _ in found}
 
 

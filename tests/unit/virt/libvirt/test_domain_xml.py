@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from livemig.virt import driver
+from livemig.virt import devices
 from livemig.virt.driver import (
     DiskSpec,
     GuestSpec,
@@ -251,11 +251,11 @@ def test_without_a_rescue_disk_nothing_is_renamed() -> None:
 
 
 def test_disks_are_attached_in_the_guest_s_order() -> None:
-    many = [DiskSpec(driver.device_name(n), 'raw', 1) for n in (27, 1, 26, 0)]
-    assert [d for d, _, _ in driver.attached(many)] == [
+    many = [DiskSpec(devices.device_name(n), 'raw', 1) for n in (27, 1, 26, 0)]
+    assert [d for d, _, _ in devices.attached(many)] == [
         'vda', 'vdb', 'vdaa', 'vdab',
     ]  # fmt: skip
-    behind = driver.attached(many, RESCUE)
+    behind = devices.attached(many, RESCUE)
     assert [(device, name) for device, name, _ in behind] == [
         ('vda', 'rescue'),
         ('vdb', 'vda'),
@@ -270,7 +270,7 @@ def test_disks_are_attached_in_the_guest_s_order() -> None:
     [(0, 'vda'), (25, 'vdz'), (26, 'vdaa'), (51, 'vdaz'), (52, 'vdba')],
 )
 def test_names_of_devices(number: int, name: str) -> None:
-    assert driver.device_name(number) == name
+    assert devices.device_name(number) == name
 
 
 # -- interfaces ---------------------------------------------------------------

@@ -143,6 +143,26 @@ def test_the_probe(place: files.Place, tmp_path: pathlib.Path) -> None:
     assert not shared.sees_probe(probe)
 
 
+def test_what_a_killed_manager_left_of_its_probes_goes(
+    place: files.Place,
+) -> None:
+    """But none of today's: another host may just be looking for it."""
+    fresh = place.make_probe()
+    passing = [
+        place.make_probe(),
+        f'.livemig-direct-{"0" * 32}',
+        f'.livemig-migration-7-{GUEST}-beta.json.part',
+    ]
+    others = [f'.livemig-migration-7-{GUEST}-beta.json', GUEST]
+    for name in (*passing, *others):
+        path = pathlib.Path(place.path, name)
+        path.touch()
+        old_s = path.stat().st_mtime - 2 * files.STALE_S
+        os.utime(path, (old_s, old_s))
+    probe = place.make_probe()
+    assert sorted(os.listdir(place.path)) == sorted([fresh, probe, *others])
+
+
 @pytest.mark.parametrize('name', ['', '.', '..', '../secret', 'secret'])
 def test_a_probe_is_nothing_else(
     place: files.Place, tmp_path: pathlib.Path, name: str
