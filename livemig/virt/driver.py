@@ -376,7 +376,8 @@ class Driver(abc.ABC):
         A guest that *runs* here is never touched; an incoming one that
         still waits is destroyed. Repeating is harmless, also when nothing
         was ever made.
-        :raises HypervisorError: the guest runs here (not undone).
+        :raises HypervisorError: the guest runs here, or did and is shut
+            off by now (nothing is undone).
         """
 
     @abc.abstractmethod

@@ -149,8 +149,8 @@ class FakeDriver(GuestsDriver):
                 self._world.destroy(host, guest_id)
             if note is None or note.migration_id != migration_id:
                 return
-            if guest and not guest.alive:
-                self._world.destroy(host, guest_id)
+            if guest_id in host.guests:
+                raise self._error(f'guest {guest_id} has run here')
             if note.made_directory:
                 self._world.remove_directory(host, guest_id)
             del host.notes[guest_id]

@@ -171,6 +171,21 @@ def test_a_guest_that_runs_is_never_undone(rig: Rig, finished: bool) -> None:
     rig.assert_moved(plan)
 
 
+def test_a_guest_that_ran_there_is_never_undone(rig: Rig) -> None:
+    """It arrived, shut down, and its newest disks are there: a late roll
+    back must not remove them."""
+    guest = rig.spawn(disk_mib=16)
+    plan = rig.begin(guest, block=True, bandwidth_mib_s=0)
+    rig.wait_for_end(guest)
+    rig.destination.power_off(guest, 0)
+    with pytest.raises(exception.HypervisorError):
+        rig.destination.undo_destination(guest, plan.migration_id)
+    assert rig.files(guest, 'destination') == ['vda']
+    rig.destination.finish_destination(guest, plan.migration_id)
+    rig.source.finish_source(plan)
+    assert rig.leftovers() == []
+
+
 def test_undoing_stops_a_guest_that_still_waits(rig: Rig) -> None:
     """Its migration fails, it runs on at the source."""
     guest = rig.spawn('busy', disk_mib=16)

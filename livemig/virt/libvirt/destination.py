@@ -200,8 +200,11 @@ class Destination:
                 host=self._host,
             )
         if state is not None and ours:
-            self._conn.run(
-                lambda conn: guests.undefine_stopped(conn, guest_id), guest_id
+            # What never ran here leaves no definition behind.
+            raise exception.HypervisorError(
+                f'Guest {guest_id} is shut off on {self._host} and has run '
+                'there; its newest disks may be there too: nothing is undone.',
+                host=self._host,
             )
         self._undo_files(guest_id, migration_id)
 

@@ -371,7 +371,8 @@ class Course:
         lives_elsewhere = any(
             other is not host
             and (guest := other.guests.get(guest_id))
-            and guest.alive
+            # Or has ended there since.
+            and (guest.alive or guest.reason is not job.Reason.MIGRATED)
             and not guest.waits
             for other in self.hosts.values()
         )

@@ -218,6 +218,16 @@ def notes_of(host: Host, migration_id: int) -> None:
     notes.write(host.place, notes.Note(GUEST, migration_id, False, ()))
 
 
+def test_a_guest_that_ran_here_keeps_its_disks(with_guest: Host) -> None:
+    """Shut off after it came: what was made for it is all it has."""
+    notes_of(with_guest, 7)
+    with_guest.stop()
+    with pytest.raises(exception.HypervisorError, match='has run there'):
+        with_guest.destination.undo(GUEST, 7)
+    assert with_guest.state() == GuestState(Power.SHUTOFF, Reason.SHUTDOWN)
+    assert notes.all_here(with_guest.place) == [(GUEST, 7)]
+
+
 def test_a_definition_of_earlier_is_not_this_migrations(
     with_guest: Host,
 ) -> None:
