@@ -30,6 +30,14 @@ Translate = Callable[[libvirt.libvirtError], exception.HypervisorError]
 #: connections and never answers.
 OPEN_S = 10.0
 
+#: How long a call may take before nobody waits for it any more. libvirt
+#: itself waits 30 s for a guest that another call holds, but for ever for
+#: a QEMU that does not answer.
+READ_S = 40.0
+ORDER_S = 120.0
+#: What starts a QEMU, or reads or writes all its memory.
+LONG_S = 3600.0
+
 #: Seconds between two signs of life, and how many may be missed.
 KEEPALIVE_S = 5
 KEEPALIVE_COUNT = 3
@@ -73,6 +81,10 @@ def _run_loop() -> None:
             LOG.error('libvirt event loop: %s', errors.text(error))
 
 
+class Hangs(exception.HypervisorUnavailable):
+    """A call about this guest does not return; others may."""
+
+
 @dataclasses.dataclass
 class _Open:
     """An open connection, and what was registered on it."""
@@ -94,6 +106,8 @@ class Connection:
         self._current: _Open | None = None
         self._failed_at_s: float | None = None
         self._failure = ''
+        #: By guest: the call that nobody waits for any more.
+        self._hanging: dict[str, deadline.Call[Any]] = {}
         self._relay = concurrency.Relay()
         self._figures: collections.OrderedDict[str, JobStats] = (
             collections.OrderedDict()
@@ -106,16 +120,19 @@ class Connection:
         guest_id: str = '',
         *,
         translate: Translate | None = None,
+        limit_s: float | None = None,
     ) -> T:
         """``fn(connection)``, its libvirt errors translated.
 
         :param translate: makes livemig's error of libvirt's; without it
             the usual table does.
-        :raises HypervisorUnavailable:
+        :param limit_s: how long it may take; None: ``ORDER_S``.
+        :raises HypervisorUnavailable: also if it takes longer; what comes
+            of it then is seen from the guest's state.
         :raises HypervisorError:
         """
         try:
-            return self._run(fn)
+            return self._run(fn, guest_id, limit_s or ORDER_S)
         except libvirt.libvirtError as error:
             if translate is None:
                 found = errors.translate(error, self._host, guest_id)
@@ -136,7 +153,7 @@ class Connection:
         never = concurrency.Event()
         for _ in range(READS):
             try:
-                return self._run(fn)
+                return self._run(fn, guest_id, READ_S)
             except libvirt.libvirtError as error:
                 found = errors.translate(error, self._host, guest_id)
                 if errors.connection_lost(error):
@@ -157,14 +174,43 @@ class Connection:
         opened = self._get()
         return deadline.Call(lambda: fn(opened.conn), name)
 
-    def _run(self, fn: Callable[[libvirt.virConnect], T]) -> T:
+    def _run(
+        self,
+        fn: Callable[[libvirt.virConnect], T],
+        guest_id: str,
+        limit_s: float,
+    ) -> T:
         opened = self._get()
+        self._refuse_while_hanging(guest_id)
+        call = deadline.Call(
+            lambda: fn(opened.conn), name=f'libvirt-{guest_id}'
+        )
         try:
-            return concurrency.run_blocking(fn, opened.conn)
+            return call.result(limit_s)
+        except TimeoutError as error:
+            self._hanging[guest_id] = call
+            raise self._hangs(guest_id, str(error)) from error
         except libvirt.libvirtError as error:
             if errors.connection_lost(error):
                 opened.lost = True
             raise
+
+    def _refuse_while_hanging(self, guest_id: str) -> None:
+        """A daemon does only a few calls of one client at a time
+        (``max_client_requests``, 5): a guest that hangs gets one of them.
+
+        :raises Hangs:
+        """
+        before = self._hanging.get(guest_id)
+        if before is None:
+            return
+        if before.alive:
+            raise self._hangs(guest_id, 'a call has still not returned')
+        self._hanging.pop(guest_id, None)
+
+    def _hangs(self, guest_id: str, reason: str) -> Hangs:
+        about = f'about guest {guest_id}' if guest_id else 'about the host'
+        return Hangs(host=self._host, reason=f'{about}: {reason}')
 
     def _get(self) -> _Open:
         with self._lock:

@@ -5,6 +5,7 @@ What it promises is written at ``livemig.virt.driver.Driver``.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 from collections.abc import Callable, Mapping
@@ -139,7 +140,18 @@ class LibvirtDriver(driver.Driver):
 
     # -- guests -------------------------------------------------------------
     def guests(self) -> Mapping[str, jobs.GuestState]:
-        return self._conn.read(guests.all_states)
+        found = {}
+        for guest_id, plain in self._conn.read(guests.all_powers).items():
+            state: jobs.GuestState | None
+            try:
+                state = self.guest_state(guest_id)
+            except connection.Hangs as error:
+                # One guest does not hide the others. A job may be active.
+                LOG.warning('%s', error.message)
+                state = dataclasses.replace(plain, job=True)
+            if state is not None:
+                found[guest_id] = state
+        return found
 
     def guest_state(self, guest_id: str) -> jobs.GuestState | None:
         if not files.is_guest_id(guest_id):
@@ -179,7 +191,9 @@ class LibvirtDriver(driver.Driver):
             use_existing=True,
         )
         self._conn.run(
-            lambda conn: guests.define_and_start(conn, xml), spec.guest_id
+            lambda conn: guests.define_and_start(conn, xml),
+            spec.guest_id,
+            limit_s=connection.LONG_S,
         )
         making.done(self._place, spec.guest_id, notes.SPAWN)
 

@@ -62,9 +62,17 @@ def state_of(conn: libvirt.virConnect, guest_id: str) -> GuestState | None:
     return None if domain is None else state(domain)
 
 
-def all_states(conn: libvirt.virConnect) -> dict[str, GuestState]:
-    found = ((d.UUIDString(), state(d)) for d in conn.listAllDomains())
-    return {guest: state for guest, state in found if state is not None}
+def all_powers(conn: libvirt.virConnect) -> dict[str, GuestState]:
+    """All guests, without their jobs: reading these may block, the rest
+    never does."""
+    found = {}
+    for domain in conn.listAllDomains():
+        try:
+            found[domain.UUIDString()] = states.guest_state(*domain.state())
+        except libvirt.libvirtError as error:
+            if errors.code(error) != libvirt.VIR_ERR_NO_DOMAIN:
+                raise
+    return found
 
 
 def make_lasting(conn: libvirt.virConnect, domain: libvirt.virDomain) -> None:

@@ -94,7 +94,11 @@ class Powering:
             return
         if not states.runs(state):
             raise self._failed(f'guest {guest_id} is {state.power}')
-        self._conn.run(lambda conn: _save(conn, guest_id), guest_id)
+        self._conn.run(
+            lambda conn: _save(conn, guest_id),
+            guest_id,
+            limit_s=connection.LONG_S,
+        )
 
     def wake(self, guest_id: str) -> None:
         state = self._known(guest_id)
@@ -104,6 +108,7 @@ class Powering:
             self._conn.run(
                 lambda conn: conn.lookupByUUIDString(guest_id).create(),
                 guest_id,
+                limit_s=connection.LONG_S,
             )
             state = self._known(guest_id)
         if state.power is Power.PAUSED:
@@ -133,7 +138,9 @@ class Powering:
             raise self._failed(error) from error
         self._conn.run(lambda conn: guests.end(conn, guest_id), guest_id)
         self._conn.run(
-            lambda conn: guests.define_and_start(conn, xml), guest_id
+            lambda conn: guests.define_and_start(conn, xml),
+            guest_id,
+            limit_s=connection.LONG_S,
         )
         if rescue is None:
             self._forget_rescue(directory)

@@ -13,7 +13,7 @@ import libvirt
 
 from livemig import concurrency, exception
 from livemig.virt.job import GuestState, JobState, JobStats
-from livemig.virt.libvirt import connection, errors, flags, stats
+from livemig.virt.libvirt import connection, deadline, errors, flags, stats
 
 LOG = logging.getLogger(__name__)
 
@@ -138,10 +138,17 @@ class Transfers:
         self, guest_id: str, request: flags.Request, max_downtime_ms: int
     ) -> None:
         conn = self._conn.open_another()
+        call = deadline.Call(
+            lambda: _prepare(conn, guest_id, max_downtime_ms),
+            name=f'prepare-{guest_id}',
+        )
         try:
-            domain = concurrency.run_blocking(
-                _prepare, conn, guest_id, max_downtime_ms
-            )
+            domain = call.result(connection.READ_S)
+        except TimeoutError as error:
+            # Its connection is closed when it has returned.
+            raise exception.HypervisorUnavailable(
+                host=self._host, reason=f'guest {guest_id}: {error}'
+            ) from error
         except libvirt.libvirtError as error:
             concurrency.run_blocking(conn.close)
             raise errors.translate(error, self._host, guest_id) from error

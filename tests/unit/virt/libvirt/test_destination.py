@@ -313,29 +313,3 @@ def test_what_is_shared_is_looked_at_again(
             driver.TransferOptions(),
             unsafe_storage=True,
         )
-
-
-# -- the connection ----------------------------------------------------------
-def test_a_daemon_that_is_not_there(tmp_path: pathlib.Path) -> None:
-    conn = connection.Connection(
-        f'qemu+unix:///system?socket={tmp_path}/none',
-        'beta',
-        concurrency.Clock(),
-    )
-    for _ in range(2):
-        with pytest.raises(exception.HypervisorUnavailable, match='beta'):
-            conn.read(guests.all_states)
-    conn.close()
-
-
-def test_errors_are_livemigs(empty: Host) -> None:
-    with pytest.raises(exception.GuestNotFound):
-        empty.conn.run(lambda conn: conn.lookupByUUIDString(GUEST), GUEST)
-    with pytest.raises(exception.GuestNotFound):
-        empty.conn.read(lambda conn: conn.lookupByUUIDString(GUEST), GUEST)
-    assert empty.conn.read(guests.all_states) == {}
-
-
-def test_all_guests(with_guest: Host) -> None:
-    states = with_guest.conn.read(guests.all_states)
-    assert states == {GUEST: GuestState(Power.RUNNING)}
