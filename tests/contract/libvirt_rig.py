@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import signal
 import time
 from collections.abc import Callable, Iterator
 
@@ -126,6 +128,18 @@ class LibvirtRig(rig.Rig):
             domain.abortJobFlags(libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY)
         finally:
             conn.close()
+
+    def restart_daemon(self, host: str) -> None:
+        self._hosts[host].kill_daemon()
+        self._hosts[host].start_daemon()
+
+    def freeze(self, guest_id: str) -> Callable[[], None]:
+        """Stop the guest's process at the source, so that nothing asked of
+        it is answered; gives what lets it go on."""
+        run = self._hosts['source'].path / 'run/libvirt/qemu/run'
+        pid = int((run / f'livemig-{guest_id}.pid').read_text())
+        os.kill(pid, signal.SIGSTOP)
+        return lambda: os.kill(pid, signal.SIGCONT)
 
     def drop_broken(self, plan: driver.TransferPlan) -> None:
         """It is lost: resuming it is not among what a driver promises."""

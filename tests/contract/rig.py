@@ -93,6 +93,13 @@ class Rig(abc.ABC):
         """Break the stream of a guest in post-copy."""
 
     @abc.abstractmethod
+    def restart_daemon(self, host: str) -> None:
+        """Kill that host's hypervisor daemon; it comes back at once.
+
+        :param host: ``source`` or ``destination``
+        """
+
+    @abc.abstractmethod
     def drop_broken(self, plan: driver.TransferPlan) -> None:
         """Get rid of a guest that is stuck in a broken post-copy, or
         get it out of there."""
@@ -251,6 +258,19 @@ class Rig(abc.ABC):
         self.assert_intact(guest_id)
 
 
+def start_post_copy(rig: Rig, guest: str) -> None:
+    """Ask until it is taken: it may be too early at first."""
+
+    def taken() -> bool:
+        try:
+            rig.source.start_post_copy(guest)
+        except exception.PostCopyRefused:
+            return False
+        return True
+
+    rig.wait_until(taken, 10.0)
+
+
 class FakeRig(Rig):
     """Two simulated hosts, on virtual time."""
 
@@ -317,6 +337,9 @@ class FakeRig(Rig):
     def break_post_copy(self, guest_id: str) -> None:
         self.world.break_post_copy(guest_id)
 
+    def restart_daemon(self, host: str) -> None:
+        self.world.restart_daemon(host)
+
     def drop_broken(self, plan: driver.TransferPlan) -> None:
         self.source.set_bandwidth(plan.guest_id, 0, post_copy=True)
         self.world.recover_post_copy(plan.guest_id)
@@ -345,6 +368,11 @@ class FakeRig(Rig):
         assert self.leftovers() == []
 
 
+def real() -> bool:
+    """Is this run for real hosts too?"""
+    return os.environ.get('LIVEMIG_TEST_LIBVIRT') == '1'
+
+
 def kinds() -> list[object]:
     """The kinds of rig this run is for, as fixture parameters.
 
@@ -353,6 +381,6 @@ def kinds() -> list[object]:
     for is not there.
     """
     wanted: list[object] = ['fake']
-    if os.environ.get('LIVEMIG_TEST_LIBVIRT') == '1':
+    if real():
         wanted.append(pytest.param('libvirt', marks=pytest.mark.libvirt))
     return wanted

@@ -11,7 +11,17 @@ import pytest
 
 from livemig import exception
 from livemig.virt import job
-from tests.contract.rig import ANY, MEMORY_MIB, MIB, NOBODY, SLOW, Rig
+from tests.contract.rig import (
+    ANY,
+    MEMORY_MIB,
+    MIB,
+    NOBODY,
+    SLOW,
+    Rig,
+    start_post_copy,
+)
+
+POST_COPY = (job.Reason.POST_COPY, job.Reason.POST_COPY_FAILED)
 
 
 # -- a migration that ends badly ----------------------------------------------
@@ -288,4 +298,46 @@ def test_a_job_outlives_the_driver_that_began_it(rig: Rig) -> None:
     assert rig.running_at(guest) == ['destination']
     figures = rig.destination.completed_job(guest)
     assert figures and figures.memory_processed_bytes > 0
+    rig.assert_moved(plan)
+
+
+# -- a daemon dies ------------------------------------------------------------
+@pytest.mark.parametrize('host', ['source', 'destination'])
+def test_a_daemon_that_restarts_ends_the_migration(
+    rig: Rig, host: str
+) -> None:
+    """Before post-copy; neither the guest nor the driver minds."""
+    guest = rig.spawn('busy')
+    plan = rig.begin(guest)
+    rig.wait_for_pass(guest)
+    rig.restart_daemon(host)
+    rig.wait_for_end(guest)
+    assert rig.running_at(guest) == ['source']
+    assert rig.source.transfer_error(guest) != ''
+    rig.assert_rolled_back(plan)
+
+
+@pytest.mark.parametrize('host', ['source', 'destination'])
+def test_post_copy_survives_a_daemon_that_restarts(
+    rig: Rig, host: str
+) -> None:
+    """It completes unattended, and then it is on one host only."""
+    guest = rig.spawn('busy')
+    plan = rig.begin(guest, post_copy=True)
+    rig.wait_for_pass(guest)
+    rig.source.set_bandwidth(guest, SLOW, post_copy=True)
+    start_post_copy(rig, guest)
+    rig.restart_daemon(host)
+
+    def arrived() -> bool:
+        here = rig.source.guest_state(guest)
+        there = rig.destination.guest_state(guest)
+        assert there is not None
+        return there.reason not in POST_COPY and (
+            here is None or here.power is job.Power.SHUTOFF
+        )
+
+    rig.wait_until(arrived)
+    assert rig.running_at(guest) == ['destination']
+    rig.wait_for_end(guest)
     rig.assert_moved(plan)

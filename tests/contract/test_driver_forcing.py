@@ -11,7 +11,7 @@ import pytest
 
 from livemig import exception
 from livemig.virt import driver, job
-from tests.contract.rig import ANY, NOBODY, SLOW, Rig
+from tests.contract.rig import ANY, NOBODY, SLOW, Rig, start_post_copy
 
 
 # -- abort --------------------------------------------------------------------
@@ -184,19 +184,6 @@ def test_a_huge_downtime_is_clamped(rig: Rig) -> None:
 
 
 # -- post-copy ----------------------------------------------------------------
-def start_post_copy(rig: Rig, guest: str) -> None:
-    """Ask until it is taken: it may be too early at first."""
-
-    def taken() -> bool:
-        try:
-            rig.source.start_post_copy(guest)
-        except exception.PostCopyRefused:
-            return False
-        return True
-
-    rig.wait_until(taken, 10.0)
-
-
 def test_post_copy_moves_the_guest_first(rig: Rig) -> None:
     """It runs there, paused here, until its memory has followed; asking
     twice is no error, aborting it is refused."""

@@ -165,19 +165,16 @@ def test_every_method_is_among_those_calls() -> None:
 
 
 @pytest.mark.parametrize('host', ['source', 'destination'])
-@pytest.mark.parametrize('when', ['preparing', 'memory'])
-def test_a_daemon_that_restarts_ends_the_migration(
-    fake_rig: FakeRig, host: str, when: str
+def test_a_daemon_that_restarts_early_ends_the_migration(
+    fake_rig: FakeRig, host: str
 ) -> None:
-    """Before post-copy; the guest is not touched by it."""
+    """While the destination is prepared; see test_driver_failures for
+    later."""
     rig = fake_rig
     guest = rig.spawn('busy')
     plan = rig.begin(guest)
-    if when == 'memory':
-        rig.wait_for_pass(guest)
-    else:
-        rig.clock.advance(0.3)
-        assert rig.job(guest).state is job.JobState.STARTING
+    rig.clock.advance(0.3)
+    assert rig.job(guest).state is job.JobState.STARTING
     rig.world.restart_daemon(host)
     assert rig.ended(guest)
     assert rig.source.transfer_error(guest) != ''
@@ -185,10 +182,11 @@ def test_a_daemon_that_restarts_ends_the_migration(
 
 
 @pytest.mark.parametrize('host', ['source', 'destination'])
-def test_post_copy_survives_a_daemon_that_restarts(
+def test_what_a_daemon_that_restarts_in_post_copy_leaves_behind(
     fake_rig: FakeRig, host: str
 ) -> None:
-    """It completes unattended; the source's definition is left behind."""
+    """The source's definition, and no event; the destination has the
+    figures."""
     rig = fake_rig
     guest = rig.spawn('busy')
     plan = rig.begin(guest, post_copy=True)
@@ -196,7 +194,6 @@ def test_post_copy_survives_a_daemon_that_restarts(
     rig.source.set_bandwidth(guest, 10, post_copy=True)
     rig.source.start_post_copy(guest)
     rig.world.restart_daemon(host)
-    assert rig.running_at(guest) == ['destination']
     rig.wait_for_end(guest)
     assert rig.source.guest_state(guest) == job.GuestState(
         job.Power.SHUTOFF, job.Reason.MIGRATED
