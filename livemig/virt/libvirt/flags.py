@@ -74,9 +74,10 @@ def choose_flags(
             if backed
             else libvirt.VIR_MIGRATE_NON_SHARED_DISK
         )
-    if options.post_copy and not (paused or plan.paused):
+    writes = not (paused or plan.paused)
+    if options.post_copy and writes:
         flags |= libvirt.VIR_MIGRATE_POSTCOPY
-    if options.auto_converge:
+    if options.auto_converge and writes:
         flags |= libvirt.VIR_MIGRATE_AUTO_CONVERGE
     if unsafe_storage and plan.shared_directory and not copied:
         flags |= libvirt.VIR_MIGRATE_UNSAFE

@@ -38,15 +38,15 @@ def migration_uri(
 
     :raises ConfigurationError: an option cannot be made one.
     """
-    if uri:
-        _check_uri(uri)
-        return uri
     name = address or host
     if not is_address(name):
         raise exception.ConfigurationError(
             option='[libvirt] live_migration_inbound_addr',
             reason=f'{name!r} is not a host name or address',
         )
+    if uri:
+        _check_uri(uri)
+        return uri
     shown = f'[{name}]' if ':' in name else name
     return f'qemu+{scheme or "tcp"}://{shown}/system'
 

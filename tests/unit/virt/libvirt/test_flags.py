@@ -35,6 +35,8 @@ SHARED = values.plan(shared_directory=True, disks=(values.ROOT,))
         # libvirt refuses post-copy for a paused guest.
         (PLAIN, {'post_copy': True}, True, False, 0),
         (values.plan(paused=True), {'post_copy': True}, False, False, 0),
+        # Nor has it anything to converge.
+        (PLAIN, {'auto_converge': True}, True, False, 0),
         (RAW, {}, False, False, NON_SHARED_DISK),
         # Only the layer over the image, which is there already.
         (BACKED, {}, False, False, NON_SHARED_INC),

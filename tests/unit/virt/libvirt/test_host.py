@@ -37,6 +37,7 @@ def test_how_others_reach_it(
         ('', 'a b'),
         ('', '::1]/x'),
         ('', '2001:db8::1/64'),
+        ('qemu+tcp://h/system', 'a/b'),
         ('qemu:///system', None),
         ('qemu+unix://%20/system', None),
         ('qemu+tcp://h:99999/system', None),
