@@ -271,7 +271,7 @@ class Monitor:
         self._own_request(decision)
         try:
             self._lift(downtime=True)
-            self.driver.pause(self.guest_id)
+            self.driver.pause(self.guest_id, forced=True)
         except (exception.NoActiveJob, exception.GuestNotFound):
             # It arrived in this moment: the next look will say so.
             return

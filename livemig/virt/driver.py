@@ -238,11 +238,15 @@ class Driver(abc.ABC):
         """
 
     @abc.abstractmethod
-    def pause(self, guest_id: str) -> None:
+    def pause(self, guest_id: str, *, forced: bool = False) -> None:
         """Stop the guest's CPUs; during a migration: force it to finish.
 
         A guest that is paused already is no error.
+        :param forced: only to finish a migration: one that has ended in
+            this moment must not leave a guest that looks as if its user
+            had paused it.
         :raises GuestNotFound:
+        :raises NoActiveJob: forced, and no job is active: it goes on.
         :raises PauseMigrationNotSupported: a job is active and the driver
             cannot do it then.
         """

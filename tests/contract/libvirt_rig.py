@@ -30,6 +30,8 @@ class LibvirtRig(rig.Rig):
         self._lab = lab
         self._kernel = proof.build(lab.shared_path)
         self._watchers: dict[str, proof.Watcher] = {}
+        #: Of guests that are given no size of a disk.
+        self.disks: tuple[driver.DiskSpec, ...] = ()
         self._hosts = dict(
             zip(('source', 'destination'), lab.hosts, strict=False)
         )
@@ -49,7 +51,7 @@ class LibvirtRig(rig.Rig):
     def spec(
         self, guest_id: str, cmdline: str, disk_mib: int
     ) -> driver.GuestSpec:
-        disks: tuple[driver.DiskSpec, ...] = ()
+        disks = self.disks
         if disk_mib:
             disks = (driver.DiskSpec('vda', 'qcow2', disk_mib * rig.MIB),)
         return driver.GuestSpec(
@@ -132,6 +134,15 @@ class LibvirtRig(rig.Rig):
     def restart_daemon(self, host: str) -> None:
         self._hosts[host].kill_daemon()
         self._hosts[host].start_daemon()
+
+    def image(self, name: str, data: bytes) -> pathlib.Path:
+        """An image file where both hosts find it; the lab removes it."""
+        path = self._lab.shared_path / name
+        path.write_bytes(data)
+        return path
+
+    def disk(self, guest_id: str, host: str, name: str) -> pathlib.Path:
+        return self._hosts[host].instances_path / guest_id / name
 
     def freeze(self, guest_id: str) -> Callable[[], None]:
         """Stop the guest's process at the source, so that nothing asked of

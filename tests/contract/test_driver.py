@@ -122,9 +122,11 @@ def test_without_a_migration_there_is_no_job(rig: Rig) -> None:
         lambda: rig.source.set_bandwidth(guest, 1),
         lambda: rig.source.set_bandwidth(guest, 1, post_copy=True),
         lambda: rig.source.set_max_downtime(guest, 100),
+        lambda: rig.source.pause(guest, forced=True),
     ):
         with pytest.raises(exception.NoActiveJob):
             ask()
+    assert rig.running_at(guest) == ['source']
     state = rig.source.guest_state(guest)
     assert state and not state.job
 

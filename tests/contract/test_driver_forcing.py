@@ -91,11 +91,11 @@ def test_a_pause_during_the_migration_ends_it(rig: Rig, lifted: bool) -> None:
     guest = rig.spawn('busy')
     plan = rig.begin(guest)
     rig.wait_for_pass(guest, 2)
-    rig.source.pause(guest)
+    rig.source.pause(guest, forced=True)
     assert rig.source.guest_state(guest) == job.GuestState(
         job.Power.PAUSED, job.Reason.MIGRATION, job=True
     )
-    rig.source.pause(guest)
+    rig.source.pause(guest, forced=True)
     if lifted:
         rig.source.set_bandwidth(guest, 0)
     rig.wait_for_end(guest, 30.0)
@@ -108,7 +108,7 @@ def test_a_paused_migration_can_still_be_aborted(rig: Rig) -> None:
     guest = rig.spawn('busy')
     plan = rig.begin(guest, bandwidth_mib_s=1)
     rig.wait_for_pass(guest)
-    rig.source.pause(guest)
+    rig.source.pause(guest, forced=True)
     rig.abort(guest)
     rig.wait_for_end(guest)
     assert rig.source.guest_state(guest) == job.GuestState(

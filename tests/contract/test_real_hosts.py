@@ -1,17 +1,18 @@
-"""What the libvirt driver promises of a guest that does not answer.
-
-Only a real process can be stopped like that, so there is no simulated
-variant.
-"""
+"""What the libvirt driver promises and no simulated host can show: what is
+on a disk, and a process that does not answer."""
 
 from __future__ import annotations
+
+import random
+import subprocess
 
 import pytest
 
 from livemig import exception
-from livemig.virt import job
+from livemig.virt import driver, job
 from livemig.virt.libvirt import connection
 from tests.contract.libvirt_rig import LibvirtRig
+from tests.contract.rig import MIB
 
 pytestmark = pytest.mark.libvirt
 
@@ -51,3 +52,34 @@ def test_a_guest_that_hangs_holds_up_nobody_else(
     rig.abort(frozen)
     rig.wait_for_end(frozen)
     rig.assert_rolled_back(plan)
+
+
+def test_disks_of_each_kind_come_complete(real_rig: LibvirtRig) -> None:
+    """One over an image, of which only the layer above is copied; one that
+    is a copy of it; and an empty one, all of one guest."""
+    rig = real_rig
+    data = random.Random(1).randbytes(4 * MIB)  # noqa: S311 - not secret
+    image = rig.image('base.raw', data)
+    rig.disks = (
+        driver.DiskSpec('vda', 'qcow2', 8 * MIB, str(image)),
+        driver.DiskSpec('vdb', 'raw', 6 * MIB, str(image)),
+        driver.DiskSpec('vdc', 'qcow2', 4 * MIB),
+    )
+    guest = rig.spawn()
+    before = rig.source.disks(guest)
+    assert before[0].backing_fingerprint != ''
+    plan = rig.begin(guest, block=True, bandwidth_mib_s=0)
+    rig.wait_for_end(guest)
+    rig.assert_moved(plan)
+    after = rig.destination.disks(guest)
+    assert [(d.device, d.format, d.virtual_size_bytes) for d in after] == [
+        (d.device, d.format, d.virtual_size_bytes) for d in before
+    ]
+    assert [d.backing_file for d in after] == [str(image), '', '']
+    # Over its image it holds nothing of its own.
+    assert after[0].allocated_bytes < MIB
+    raw = rig.disk(guest, 'destination', 'vdb.raw').read_bytes()
+    assert raw == data + bytes(2 * MIB)
+    over = rig.disk(guest, 'destination', 'vda.qcow2')
+    words = ['compare', '-q', '-U', '-f', 'qcow2', '-F', 'raw']
+    subprocess.run(['qemu-img', *words, over, image], check=True)

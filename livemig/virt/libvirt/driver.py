@@ -227,7 +227,7 @@ class LibvirtDriver(driver.Driver):
         except destination.FILE_ERRORS as error:
             raise self._failed(error) from error
 
-    def pause(self, guest_id: str) -> None:
+    def pause(self, guest_id: str, *, forced: bool = False) -> None:
         state = self._known(guest_id)
         if state.power is jobs.Power.PAUSED:
             return
@@ -238,7 +238,10 @@ class LibvirtDriver(driver.Driver):
                 'cannot be paused.',
                 host=self._host,
             )
-        self._on_domain(guest_id, lambda domain: domain.suspend())
+        if not forced:
+            self._on_domain(guest_id, lambda domain: domain.suspend())
+        elif not self._on_domain(guest_id, source.force):
+            raise exception.NoActiveJob(host=self._host, guest_id=guest_id)
 
     def resume(self, guest_id: str) -> None:
         state = self._known(guest_id)

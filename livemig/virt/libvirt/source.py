@@ -345,6 +345,18 @@ def _abort(conn: libvirt.virConnect, guest_id: str) -> _Answer:
     return _Answer.ASKED
 
 
+def force(domain: libvirt.virDomain) -> bool:
+    """Pause a guest that is being sent; False if it is not: it goes on."""
+    if not transfer.sends(domain):
+        return False
+    domain.suspend()
+    if states.guest_state(*domain.state()).reason is not Reason.USER:
+        return True
+    # The job had ended before: nobody would ever let the guest go on.
+    domain.resume()
+    return False
+
+
 def _in_post_copy(domain: libvirt.virDomain) -> bool:
     return states.guest_state(*domain.state()).reason in _POST_COPY
 

@@ -118,7 +118,7 @@ class GuestsDriver(driver.Driver):
             self._world.remove_directory(host, guest_id)
             host.notes.pop(guest_id, None)
 
-    def pause(self, guest_id: str) -> None:
+    def pause(self, guest_id: str, *, forced: bool = False) -> None:
         with self._hypervisor() as host:
             guest = self._guest(host, guest_id)
             if guest.power is jobs.Power.PAUSED:
@@ -133,6 +133,8 @@ class GuestsDriver(driver.Driver):
                 guest.set(jobs.Power.PAUSED, jobs.Reason.MIGRATION)
             elif guest.incoming is not None:
                 raise exception.PauseMigrationNotSupported(host=host.name)
+            elif forced:
+                raise exception.NoActiveJob(guest_id=guest_id, host=self._name)
             else:
                 guest.set(jobs.Power.PAUSED, jobs.Reason.USER)
                 if one:

@@ -44,18 +44,19 @@ class Driver(fake.FakeDriver):
         self.tried = []
         self.errors = {}
 
-    def _order(self, name, *values):
+    def _order(self, name, *values, **how):
         self.tried.append(name)
         if self.errors.get(name):
             raise self.errors[name].pop(0)
-        getattr(super(), name)(GUEST, *values)
+        getattr(super(), name)(GUEST, *values, **how)
         self.told.append((name, *values))
 
     def abort(self, guest_id):
         self._order('abort')
 
-    def pause(self, guest_id):
-        self._order('pause')
+    def pause(self, guest_id, *, forced=False):
+        assert forced, 'it would stay paused if its migration just ended'
+        self._order('pause', forced=forced)
 
     def start_post_copy(self, guest_id):
         self._order('start_post_copy')
