@@ -84,6 +84,8 @@ def _run_loop() -> None:
 class Hangs(exception.HypervisorUnavailable):
     """A call about this guest does not return; others may."""
 
+    template = 'The hypervisor of {host} says nothing {reason}'
+
 
 @dataclasses.dataclass
 class _Open:
