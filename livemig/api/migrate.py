@@ -331,9 +331,13 @@ def force(
         source, 'force a migration', rpcapi.FORCE_COMPLETE_VERSION
     )
     ctxt = call.context
-    if not migration.request_force(ctxt.user_id, str(ctxt.request_id), method):
+    if not migration.request_force(
+        ctxt.user_id,
+        str(ctxt.request_id),
+        method,
+        action.values(ctxt, instance.uuid, action.FORCE_COMPLETE),
+    ):
         return
-    action.start(ctxt, instance.uuid, action.FORCE_COMPLETE)
     try:
         call.app.compute.live_migration_force_complete(
             ctxt, source, migration.id

@@ -86,8 +86,11 @@ def abort(call: Call) -> None:
     source = str(migration.source_compute)
     call.app.compute.require(source, 'abort a migration', rpcapi.ABORT_VERSION)
     ctxt = call.context
-    migration.request_abort(ctxt.user_id, str(ctxt.request_id))
-    action.start(ctxt, instance.uuid, action.ABORT)
+    migration.request_abort(
+        ctxt.user_id,
+        str(ctxt.request_id),
+        action.values(ctxt, instance.uuid, action.ABORT),
+    )
     try:
         call.app.compute.live_migration_abort(ctxt, source, migration.id)
     except exception.BrokerUnreachable:

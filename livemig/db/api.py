@@ -175,10 +175,11 @@ class Database:
         migration_id: int,
         values: Values,
         expected: Values | None = None,
+        action: Values | None = None,
     ) -> Row | None:
         return self._write(
             lambda conn: migrations.update(
-                conn, migration_id, values, expected, self._now()
+                conn, migration_id, values, expected, self._now(), action
             )
         )
 

@@ -299,11 +299,14 @@ class Migration(base.LivemigObject):
     def claim(self, who: str, now: datetime.datetime, stale_s: float) -> bool:
         """A conductor takes this accepted migration as its own to place.
 
-        :return: False if another one has it and is not ``stale_s`` old.
+        :return: False if another one has it and that is not ``stale_s``
+            ago. From so long ahead it is of a clock that was put right
+            since, and as old as any.
         """
-        stale = now - datetime.timedelta(seconds=stale_s)
-        if self.claimed_at is not None and self.claimed_at > stale:
-            return False
+        if self.claimed_at is not None:
+            age_s = (now - self.claimed_at).total_seconds()
+            if abs(age_s) < stale_s:
+                return False
         row = self.store.migration_update(
             self.id,
             {'claimed_by': who, 'claimed_at': now},
@@ -317,9 +320,15 @@ class Migration(base.LivemigObject):
         self.refresh_from(row)
         return True
 
-    def request_abort(self, user_id: str | None, request_id: str) -> None:
+    def request_abort(
+        self,
+        user_id: str | None,
+        request_id: str,
+        action: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write on the migration that it shall be aborted.
 
+        :param action: the instance action, written with it or not at all.
         :raises AbortUnderWay: it was asked before; names the first.
         :raises InvalidMigrationState: it can not be aborted (any more).
         """
@@ -334,6 +343,7 @@ class Migration(base.LivemigObject):
                 'abort_requested_at': None,
                 'status': sorted(map(str, migration_states.ABORTABLE)),
             },
+            action,
         )
         if row is None:
             self.refresh()
@@ -342,11 +352,16 @@ class Migration(base.LivemigObject):
         self.refresh_from(row)
 
     def request_force(
-        self, user_id: str | None, request_id: str, method: str
+        self,
+        user_id: str | None,
+        request_id: str,
+        method: str,
+        action: Mapping[str, Any] | None = None,
     ) -> bool:
         """Write on the migration that it shall be forced to complete.
 
         :param method: ``auto`` or ``pause`` (never post-copy).
+        :param action: the instance action, written with it or not at all.
         :return: False if that had been asked before: nothing changes.
         :raises AbortUnderWay: an abort came first.
         :raises InvalidMigrationState: it can not be forced (any more).
@@ -364,6 +379,7 @@ class Migration(base.LivemigObject):
                 'force_requested_at': None,
                 'status': sorted(map(str, migration_states.FORCEABLE)),
             },
+            action,
         )
         if row is not None:
             self.refresh_from(row)

@@ -122,7 +122,10 @@ class Store(Protocol):
         migration_id: int,
         values: Values,
         expected: Values | None = None,
-    ) -> Row | None: ...
+        action: Values | None = None,
+    ) -> Row | None:
+        """:param action: inserted in the same transaction, if the row was
+        as expected."""
 
     def migration_fire(
         self,

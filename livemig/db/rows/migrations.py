@@ -50,15 +50,20 @@ def update(
     values: Values,
     expected: Values | None,
     now: datetime.datetime,
+    action: Values | None = None,
 ) -> Row | None:
     ready = query.to_store(MIGRATIONS, values)
-    return query.swap(
+    row = query.swap(
         conn,
         MIGRATIONS,
         query.matches(MIGRATIONS.c.id, migration_id),
         {**ready, 'updated_at': now},
         expected,
     )
+    if row is not None and action is not None:
+        its = {**action, 'instance_uuid': row['instance_uuid']}
+        actions.start(conn, its, now)
+    return row
 
 
 def fire(

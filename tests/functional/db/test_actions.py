@@ -162,3 +162,19 @@ def test_events_of_no_action_are_dropped(db, action):
     db.event_finish('one', 'req-9', {'event': 'e', 'result': 'Error'})
     assert db.action_get('one', 'req-9') is None
     assert events(db) == []
+
+
+def test_a_request_and_its_action_are_written_together(db, make_migration):
+    row = make_migration()
+    update = (row['id'], {'abort_request_id': 'req-9'})
+    action = {'action': 'live_migration_cancel', 'request_id': 'req-9'}
+    assert db.migration_update(*update, {'status': 'running'}, action) is None
+    assert db.action_get('one', 'req-9') is None
+    changed = db.migration_update(*update, {'status': 'accepted'}, action)
+    assert changed['abort_request_id'] == 'req-9'
+    assert db.action_get('one', 'req-9')['action'] == action['action']
+    with pytest.raises(Exception, match='(?i)null|default value'):
+        db.migration_update(
+            row['id'], {'abort_request_id': 'req-10'}, {}, {'request_id': 'r'}
+        )
+    assert db.migration_get(row['id'])['abort_request_id'] == 'req-9'
