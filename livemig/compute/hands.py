@@ -1,4 +1,8 @@
-"""Whose hands an instance is in: one thread at a time changes its guest."""
+"""Whose hands an instance is in: one thread at a time changes its guest.
+
+Two ways to keep the others off: ``Hands`` sends them away, ``Turns`` has
+them wait.
+"""
 
 from __future__ import annotations
 
@@ -34,3 +38,23 @@ class Hands:
             if alone:
                 with self._lock:
                     self._busy.discard(instance_uuid)
+
+
+class Turns:
+    """One thread at a time for each instance; the others wait."""
+
+    def __init__(self) -> None:
+        self._lock = concurrency.Condition()
+        self._taken: set[str] = set()
+
+    @contextlib.contextmanager
+    def of(self, instance_uuid: str) -> Iterator[None]:
+        with self._lock:
+            self._lock.wait_for(lambda: instance_uuid not in self._taken)
+            self._taken.add(instance_uuid)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken.discard(instance_uuid)
+                self._lock.notify_all()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import functools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from oslo_log import log
 
 from livemig import context, exception
 from livemig.compute import power_states
+from livemig.compute.hands import Turns
 from livemig.compute.instances import Recorded
+from livemig.compute.sweep import sweep
 from livemig.notifications import Notifier, Phase
 from livemig.objects import migration_states
 from livemig.objects.instance import Instance
@@ -33,7 +37,9 @@ class Incoming:
     """What a host does for guests that are to come to it.
 
     The source's runner asks for it; a message that comes too late, or
-    again, harms nothing.
+    again, harms nothing. One of them at a time for each guest: a manager
+    that was restarted asks again while the first request is still at work,
+    and neither may take the other's disks away.
     """
 
     def __init__(
@@ -42,24 +48,29 @@ class Incoming:
         self._host = host
         self._driver = driver
         self._notifier = notifier
+        self._turns = Turns()
 
     def prepare(self, ctxt: context.RequestContext, migration_id: int) -> None:
         """:raises StateConflict: too late."""
-        migration, plan = self._coming(ctxt, migration_id, Status.PREPARING)
-        with self._told(ctxt, migration, 'live_migration_pre'):
-            self._driver.prepare_destination(plan)
+        with self._turn(ctxt, migration_id):
+            migration, plan = self._coming(
+                ctxt, migration_id, Status.PREPARING
+            )
+            with self._told(ctxt, migration, 'live_migration_pre'):
+                self._driver.prepare_destination(plan)
 
     def finish(
         self, ctxt: context.RequestContext, migration_id: int
     ) -> dict[str, Any]:
         """:raises StateConflict: too late."""
-        migration, plan = self._coming(
-            ctxt, migration_id, Status.POST_MIGRATING
-        )
-        with self._told(ctxt, migration, 'live_migration_post_dest'):
-            self._driver.finish_destination(plan.guest_id, migration_id)
-            state = self._driver.guest_state(plan.guest_id)
-            job = self._driver.completed_job(plan.guest_id)
+        with self._turn(ctxt, migration_id):
+            migration, plan = self._coming(
+                ctxt, migration_id, Status.POST_MIGRATING
+            )
+            with self._told(ctxt, migration, 'live_migration_post_dest'):
+                self._driver.finish_destination(plan.guest_id, migration_id)
+                state = self._driver.guest_state(plan.guest_id)
+                job = self._driver.completed_job(plan.guest_id)
         return {
             'power_state': int(power_states.of(state)),
             'job': job.to_dict() if job else None,
@@ -67,41 +78,65 @@ class Incoming:
 
     def undo(self, ctxt: context.RequestContext, migration_id: int) -> None:
         """:raises StateConflict: a newer migration brings the guest here."""
-        migration = Migration.get(ctxt, migration_id)
-        if self._another_is_coming(ctxt, migration):
-            raise exception.StateConflict(
-                what=f'Guest {migration.instance_uuid}',
-                expected=f'only migration {migration_id} to {self._host}',
-                found='a newer one on its way here',
-            )
-        with self._told(ctxt, migration, 'live_migration_rollback_dest'):
-            self._driver.undo_destination(
-                migration.instance_uuid, migration_id
-            )
+        with self._turn(ctxt, migration_id) as migration:
+            if self._another_is_coming(ctxt, migration):
+                raise exception.StateConflict(
+                    what=f'Guest {migration.instance_uuid}',
+                    expected=f'only migration {migration_id} to {self._host}',
+                    found='a newer one on its way here',
+                )
+            with self._told(ctxt, migration, 'live_migration_rollback_dest'):
+                self._driver.undo_destination(
+                    migration.instance_uuid, migration_id
+                )
 
     def tidy_up(self, ctxt: context.RequestContext) -> None:
-        """Remove what migrations that were rolled back left here while
-        nobody answered.
+        """Remove what ended migrations left here while nobody answered.
 
-        Never what one left that ended in error: the guest may be here, and
-        what was made for it are its only disks.
+        Of one that ended in error only when its instance is deleted: until
+        then the guest may be here, and what was made for it are its only
+        disks.
         """
-        for guest_id, migration_id in self._driver.prepared():
-            row = ctxt.store.migration_get(migration_id)
-            if row is None or (
-                row['status'] not in migration_states.ROLLED_BACK
-            ):
-                continue
-            if self._another_is_coming(ctxt, Migration.from_row(ctxt, row)):
-                continue
-            LOG.info(
-                'Removing what migration %(id)s left here of guest %(guest)s.',
-                {'id': migration_id, 'guest': guest_id},
-            )
-            try:
-                self._driver.undo_destination(guest_id, migration_id)
-            except exception.HypervisorError as exc:
-                LOG.warning('%s', exc.message)
+        sweep(
+            functools.partial(self._tidy_up, ctxt, guest_id, migration_id)
+            for guest_id, migration_id in self._driver.prepared()
+        )
+
+    def _tidy_up(
+        self, ctxt: context.RequestContext, guest_id: str, migration_id: int
+    ) -> None:
+        row = ctxt.store.migration_get(migration_id)
+        if row is None:
+            return
+        migration = Migration.from_row(ctxt, row)
+        status = Status(migration.status)
+        rolled_back = status in migration_states.ROLLED_BACK
+        if not rolled_back and not (
+            status is Status.ERROR and _is_deleted(ctxt, guest_id)
+        ):
+            return
+        if self._another_is_coming(ctxt, migration):
+            return
+        LOG.info(
+            'Removing what migration %(id)s left here of guest %(guest)s.',
+            {'id': migration_id, 'guest': guest_id},
+        )
+        with self._turns.of(guest_id):
+            if not rolled_back:
+                self._driver.destroy(guest_id)
+            self._driver.undo_destination(guest_id, migration_id)
+
+    @contextlib.contextmanager
+    def _turn(
+        self, ctxt: context.RequestContext, migration_id: int
+    ) -> Iterator[Migration]:
+        """Wait for this guest's turn.
+
+        :returns: the migration, read before; look at it again.
+        """
+        migration = Migration.get(ctxt, migration_id)
+        with self._turns.of(migration.instance_uuid):
+            yield migration
 
     def _coming(
         self,
@@ -163,3 +198,8 @@ class Incoming:
             _EVENTS[operation],
             notify,
         )
+
+
+def _is_deleted(ctxt: context.RequestContext, instance_uuid: str) -> bool:
+    row = ctxt.store.instance_get(instance_uuid, deleted=True)
+    return row is not None and bool(row['deleted'])

@@ -25,6 +25,7 @@ from livemig.objects.instance_states import (
     after_shut_down,
 )
 from livemig.objects.migration import Migration
+from livemig.objects.migration_states import Status
 from livemig.virt import driver as virt
 from livemig.virt import job as jobs
 
@@ -234,6 +235,27 @@ class Instances:
         ):
             self._driver.destroy(instance.uuid)
             instance.destroy()
+        self._destroy_elsewhere(ctxt, instance.uuid)
+
+    def _destroy_elsewhere(
+        self, ctxt: context.RequestContext, instance_uuid: str
+    ) -> None:
+        """Nothing was touched where a migration ended in error; now that
+        the instance is deleted, nothing of it is needed at either end."""
+        lost = Migration.get_by_instance_and_status(
+            ctxt, instance_uuid, Status.ERROR
+        )
+        ends = {one.source_compute for one in lost}
+        ends |= {one.dest_compute for one in lost}
+        for host in sorted(filter(None, ends - {self._host})):
+            try:
+                self._compute_api.terminate_instance(ctxt, host, instance_uuid)
+            except exception.BrokerUnreachable as exc:
+                LOG.warning(
+                    'What a migration left of guest %(uuid)s on %(host)s '
+                    'is not removed: %(exc)s',
+                    {'uuid': instance_uuid, 'host': host, 'exc': exc.message},
+                )
 
     def after_work(
         self, ctxt: context.RequestContext, instance_uuid: str

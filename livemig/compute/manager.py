@@ -21,6 +21,7 @@ from livemig.compute import (
     prechecks,
     requests,
     rpcapi,
+    story,
 )
 from livemig.compute.convergence import Do
 from livemig.compute.hands import Hands
@@ -52,6 +53,9 @@ MESSAGES = (
     'post_live_migration_at_destination',
     'rollback_live_migration_at_destination',
 )
+
+#: How many of the last migrations are looked at after a start.
+ENDINGS = 50
 
 
 class ComputeManager:
@@ -92,6 +96,8 @@ class ComputeManager:
             clock=clock,
             stop=self._stop,
         )
+        #: What the manager before this one could not tell, is told.
+        self._endings_told = False
         self.registry = Registry(
             lambda: int(conf.max_concurrent_live_migrations), self._ended
         )
@@ -206,18 +212,39 @@ class ComputeManager:
                 *(functools.partial(self._take_up, one) for one in ordered),
                 lambda: self._instances.carry_on(ctxt, self.registry),
                 lambda: self.powering.carry_on(ctxt),
+                lambda: self._tell_endings(ctxt),
             )
         )
+
+    def _tell_endings(self, ctxt: context.RequestContext) -> None:
+        """Once after the start: tell the end of those migrations that the
+        manager before this one ended with its last breath."""
+        if self._endings_told:
+            return
+        found = Migration.list(
+            ctxt,
+            {
+                'source_compute': self.host,
+                'status': sorted(map(str, migration_states.FINAL)),
+            },
+            limit=ENDINGS,
+        )
+        for migration in found:
+            if self.registry.get(migration.id) is None:
+                story.end_late(
+                    self._context_of(migration),
+                    self.host,
+                    self._notifier,
+                    migration,
+                )
+        self._endings_told = True
 
     def tidy_up(self) -> None:
         """Remove what ended migrations left here while nobody answered."""
         self._incoming.tidy_up(self._context())
 
     def _take_up(self, migration: Migration) -> None:
-        known = self.registry.get(migration.id)
-        if known is not None:
-            for do, request in requests.of(migration):
-                self._deliver(known, do, request)
+        if self._hand_over(migration):
             return
         if Status(migration.status) is Status.ACCEPTED:
             # Not placed yet: the conductor's.
@@ -231,7 +258,10 @@ class ComputeManager:
             return
         runner = Runner(self._tools, ctxt, fresh)
         if not self.registry.add(runner):
+            # Taken up by another thread meanwhile, which may not have read
+            # the requests that brought us here.
             runner.close()
+            self._hand_over(fresh)
             return
         LOG.info(
             'Migration %(id)s is taken up in status %(status)s.',
@@ -241,6 +271,18 @@ class ComputeManager:
             # It is about to end, or under way in the hypervisor: nobody
             # else would see to it meanwhile.
             self.registry.start_now(fresh.id)
+
+    def _hand_over(self, migration: Migration) -> bool:
+        """Bring what stands on the record to its runner.
+
+        :returns: False if it has none.
+        """
+        known = self.registry.get(migration.id)
+        if known is None:
+            return False
+        for do, request in requests.of(migration):
+            self._deliver(known, do, request)
+        return True
 
     def _deliver(self, known: Runner, do: Do, request: Any) -> None:
         known.request(do, request)

@@ -89,9 +89,6 @@ class Story:
         status = Status(migration.status)
         reason = migration.reason or ''
         done = status is Status.COMPLETED
-        self._event_finish(
-            self._request_id, WORK_EVENT, None if done else reason
-        )
         # One that came too late to be handed over: it stands on the record.
         for do, request in requests.of(migration):
             self.requested(do, request)
@@ -99,7 +96,27 @@ class Story:
             still_open = list(self._open.values())
         for do, request in still_open:
             self._close(do, request, _result(do, status, reason))
+        # The last of the events: while it is open, not all is told.
+        self._event_finish(
+            self._request_id, WORK_EVENT, None if done else reason
+        )
         self._tell('live_migration_end', Phase.END)
+
+    def end_late(self, migration: Migration) -> None:
+        """The same, of what another process has told a part of."""
+        for do, request in requests.of(migration):
+            is_open = _is_open(
+                self._ctxt,
+                self._host,
+                self._instance_uuid,
+                request.request_id,
+                _KINDS[do].event,
+            )
+            if is_open is not None:
+                self._known.add(request.request_id)
+            if is_open:
+                self._open[request.request_id] = (do, request)
+        self.end(migration)
 
     # -- requests -----------------------------------------------------------
     def requested(self, do: Do, request: Request) -> None:
@@ -389,6 +406,51 @@ class Story:
     ) -> None:
         """A step of the work begins, has ended or failed."""
         self._tell(operation, phase, error)
+
+
+def end_late(
+    ctxt: context.RequestContext,
+    host: str,
+    notifier: Notifier,
+    migration: Migration,
+) -> None:
+    """Tell the end of an ended migration, if its manager was killed before
+    it could.
+
+    :raises ReplyTimeout: nobody takes it down now.
+    """
+    uuid = migration.instance_uuid
+    if not _is_open(ctxt, host, uuid, str(ctxt.request_id), WORK_EVENT):
+        return
+    LOG.info('The end of migration %s is told late.', migration.id)
+    story = Story(ctxt, host, migration.id, uuid, notifier)
+    try:
+        story.end_late(migration)
+        if not story.journal.drained(journal.RETRY_S):
+            raise exception.ReplyTimeout(
+                host='the conductor',
+                method='journal',
+                limit_s=journal.RETRY_S,
+            )
+    finally:
+        story.journal.close()
+
+
+def _is_open(
+    ctxt: context.RequestContext,
+    host: str,
+    instance_uuid: str,
+    request_id: str,
+    name: str,
+) -> bool | None:
+    """Whether that event of the host is open; None: never begun."""
+    row = ctxt.store.action_get(instance_uuid, request_id)
+    its = [
+        event['finish_time'] is None
+        for event in (row or {}).get('events', ())
+        if (event['event'], event['host']) == (name, host)
+    ]
+    return any(its) if its else None
 
 
 def _result(

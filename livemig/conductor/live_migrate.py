@@ -52,7 +52,7 @@ class Placement:
         :raises StateConflict: the migration is not accepted any more.
         """
         instance = Instance.get(self._ctxt, self._migration.instance_uuid)
-        source = self._require_source_up()
+        source = self.require_source_up()
         able = self._can_leave(source, instance)
         # Also if it cannot leave: all reasons are told at once.
         for host in self._candidates(instance):
@@ -145,7 +145,8 @@ class Placement:
             self._refuse(host.host, f'({end}) {why}')
         return not why
 
-    def _require_source_up(self) -> Service:
+    def require_source_up(self) -> Service:
+        """:raises ComputeServiceUnavailable: nobody would begin it."""
         host = str(self._migration.source_compute)
         source = Service.compute_of(self._ctxt, host)
         if not source.is_up(self._clock.now(), self._conf.service_down_time):

@@ -135,14 +135,18 @@ class ConductorManager:
         )
         try:
             with recorded:
-                if not migration.plan:
-                    Placement(
-                        self._conf,
-                        self._compute_api,
-                        self._clock,
-                        ctxt,
-                        migration,
-                    ).place()
+                placement = Placement(
+                    self._conf,
+                    self._compute_api,
+                    self._clock,
+                    ctxt,
+                    migration,
+                )
+                if migration.plan:
+                    # Placed before, but its source has not begun it.
+                    placement.require_source_up()
+                else:
+                    placement.place()
         except NOBODY_THERE:
             # Still accepted: the repair loop tries again.
             raise
@@ -317,8 +321,9 @@ class ConductorManager:
                 )
 
     def _is_stale(self, since: datetime.datetime) -> bool:
+        """Long ago; or ahead, by a clock that was put right since."""
         age_s = (self._clock.now() - since).total_seconds()
-        return age_s > STALE_S
+        return abs(age_s) > STALE_S
 
     def _context_of(self, migration: Migration) -> context.RequestContext:
         return context.RequestContext(

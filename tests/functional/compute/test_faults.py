@@ -137,10 +137,10 @@ def test_a_manager_that_died_in_post_migrating(deployment):
 def test_an_accepted_migration_nobody_placed_is_placed_again(deployment):
     instance = deployment.boot()
     migration = deployment.begin(instance)
+    deployment.clock._epoch = migration.created_at
     deployment.conductor.run_periodic_tasks()
     migration.refresh()
     assert migration.status == Status.ACCEPTED
-    deployment.clock._epoch = migration.created_at
     deployment.clock.advance(61)
     for manager in deployment.managers.values():
         manager.report()
