@@ -132,10 +132,9 @@ def service_list(conf: cfg.ConfigOpts, database: db_api.Database) -> int:
 
 # -- the command line ---------------------------------------------------------
 def _days(text: str) -> int:
-    days = int(text)
-    if not 0 <= days <= 36500:
-        raise argparse.ArgumentTypeError('must be 0 to 36500 days')
-    return days
+    if not text.isdecimal() or int(text) > 36500:
+        raise argparse.ArgumentTypeError(f'{text!r} is not 0 to 36500 days')
+    return int(text)
 
 
 def _verb(
@@ -154,8 +153,10 @@ def _add_parsers(nouns: Any) -> None:
         return made.add_subparsers(dest='verb', required=True)
 
     db = noun('db', 'The database.')
-    sync = _verb(db, 'sync', db_sync, 'Create or upgrade the tables.')
-    sync.add_argument('revision', nargs='?', default='head')
+    # Nova's word for it, and alembic's.
+    for name in ('sync', 'upgrade'):
+        up = _verb(db, name, db_sync, 'Create or upgrade the tables.')
+        up.add_argument('revision', nargs='?', default='head')
     _verb(db, 'version', db_version, 'Show the revision of the tables.')
     down = _verb(
         db, 'downgrade', db_downgrade, 'Take the tables back; loses data.'

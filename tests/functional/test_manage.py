@@ -66,8 +66,17 @@ def test_sync_makes_the_tables_and_downgrade_removes_them(run):
     assert (code, out) == (0, [f'no tables (newest: {head})'])
 
 
-def test_an_unknown_revision_is_one_line(run, database):
-    code, out, err = run('db', 'sync', 'nonsense')
+def test_upgrade_is_another_word_for_sync(run):
+    assert run('db', 'upgrade', '0001')[:2] == (
+        0,
+        [f'0001 (newest: {db_migration.head()})'],
+    )
+    assert run('db', 'upgrade')[:2] == (0, [db_migration.head()])
+
+
+@pytest.mark.parametrize('verb', ['sync', 'upgrade'])
+def test_an_unknown_revision_is_one_line(run, database, verb):
+    code, out, err = run('db', verb, 'nonsense')
     assert (code, out, len(err)) == (1, [], 1)
     assert 'nonsense' in err[0]
 
@@ -109,7 +118,10 @@ def test_purge_counts_and_removes(run, database):
 
 @pytest.mark.parametrize('days', ['-1', '99999', 'many'])
 def test_purge_wants_sensible_days(run, days):
-    assert run('db', 'purge', '--before', days)[0] == 2
+    code, out, err = run('db', 'purge', '--before', days)
+    assert (code, out) == (2, [])
+    assert '--before' in err[-1]
+    assert '_days' not in err[-1]
 
 
 # -- upgrade check ------------------------------------------------------------
