@@ -2,11 +2,13 @@
 
 import dataclasses
 
+from lab.cloud import Options
+
 #: The link is slow on purpose, so that a busy guest does not converge.
 BANDWIDTH_MIB_S = 20
 
 #: Options of the demonstration; link and timeouts are set case by case.
-OPTIONS = {
+OPTIONS: Options = {
     'libvirt': {
         'live_migration_bandwidth': BANDWIDTH_MIB_S,
         'live_migration_permit_post_copy': 'true',

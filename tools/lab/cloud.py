@@ -6,43 +6,24 @@ before any environment is).
 """
 
 import configparser
-import dataclasses
-import json
 import os
 import secrets
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lab import kernel as kernels
+from lab.catalogue import FLAVORS, MIB, Guests, image_id
 from lab.client import Handle, LabError, wait_until
-from lab.guests import busybox, images, proof
 from lab.labs import Lab
 from lab.logins import FileLogin, KeystoneLogin, Login, Options, User
-from lab.registry import cache_root
+from lab.operating import DEADLINE_S, Answer, Operator
 
-#: A namespace of our own, so that an image has the same id in every cloud.
-_IMAGES = uuid.UUID('6c69766d-6967-4000-8000-000000000000')
-DEADLINE_S = 60.0
-MIB = 1024**2
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """What the REST service said."""
-
-    status: int
-    body: Any
-    headers: Mapping[str, str]
-
+__all__ = ['MIB', 'USERS', 'Answer', 'Cloud', 'Options', 'User', 'image_id']
 
 #: Who may log in everywhere: name, project, roles.
 USERS = (
@@ -54,12 +35,7 @@ USERS = (
 )
 
 
-def image_id(name: str) -> str:
-    """The id of a catalogue image."""
-    return str(uuid.uuid5(_IMAGES, name))
-
-
-class Cloud:
+class Cloud(Operator):
     """livemig's services on a lab.
 
     separate: API, conductor and a manager per host are processes of their
@@ -88,10 +64,10 @@ class Cloud:
         self.directory = lab.directory / f'cloud-{secrets.token_hex(3)}'
         self.directory.mkdir(mode=0o755)
         self.port = lab.free_port()
-        self.url = f'http://127.0.0.1:{self.port}/v2.1'
-        self.login = self._login(keystone)
-        self.users = [self.login.add(*values) for values in USERS]
-        self.admin = self.user('admin')
+        url = f'http://127.0.0.1:{self.port}/v2.1'
+        login = self._login(keystone, url)
+        self.users = [login.add(*values) for values in USERS]
+        super().__init__(url, login, self.user('admin'))
         self.database = database or f'sqlite:///{self.directory}/livemig.db'
         self._shared = shared
         self.host_options = dict(host_options or {})
@@ -105,12 +81,12 @@ class Cloud:
 
     # --- users ---
 
-    def _login(self, keystone: bool) -> Login:
+    def _login(self, keystone: bool, url: str) -> Login:
         if not keystone:
-            return FileLogin(self.directory / 'users', self.url)
-        images = f'{self.url.removesuffix("v2.1")}image'
+            return FileLogin(self.directory / 'users', url)
+        images = f'{url.removesuffix("v2.1")}image'
         return KeystoneLogin(
-            self.lab.keystone(), {'compute': self.url, 'image': images}
+            self.lab.keystone(), {'compute': url, 'image': images}
         )
 
     def user(self, name: str) -> User:
@@ -122,6 +98,10 @@ class Cloud:
         made = self.login.add(name, project, roles)
         self.users.append(made)
         return made
+
+    def clouds(self) -> dict[str, Any]:
+        """What clouds.yaml says: a cloud for each user, of that name."""
+        return self.login.clouds(self.users)
 
     # --- configuration ---
 
@@ -219,7 +199,7 @@ class Cloud:
 
     def start_all(self) -> None:
         """The one process that is all services."""
-        words = ['--db-sync']
+        words: list[str | Path] = ['--db-sync']
         for host in self.hosts:
             words += ['--compute-config', self.directory / f'{host}.conf']
         self._start('all', 'livemig.cmd.all', words)
@@ -302,105 +282,7 @@ class Cloud:
             process.wait(DEADLINE_S)
         self._processes.clear()
 
-    # --- use ---
-
-    def rest(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        version: str = '2.202',
-        user: User | None = None,
-        timeout_s: float = 60,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """One request. Status 0 if nobody listens.
-
-        headers: to send instead of those that identify the user.
-        """
-        who = user or self.admin
-        if headers is not None:
-            return self._request(
-                method, path, body, version, headers, timeout_s
-            )
-        for _ in range(2):
-            answer = self._request(
-                method, path, body, version, self.login.headers(who), timeout_s
-            )
-            # A token may have expired since.
-            if answer.status != 401 or not self.login.forget(who):
-                break
-        return answer
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        body: Any,
-        version: str,
-        headers: Mapping[str, str],
-        timeout_s: float,
-    ) -> Answer:
-        request = urllib.request.Request(  # noqa: S310 - our own address
-            f'{self.url}{path}',
-            data=None if body is None else json.dumps(body).encode(),
-            method=method,
-            headers={
-                'Content-Type': 'application/json',
-                'OpenStack-API-Version': f'compute {version}',
-                **headers,
-            },
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=timeout_s) as reply:
-                return _answer(reply.status, reply.read(), reply.headers)
-        except urllib.error.HTTPError as error:
-            with error:
-                return _answer(error.code, error.read(), error.headers)
-        except (urllib.error.URLError, OSError) as error:
-            return Answer(0, str(error), {})
-
-    def environment(self, user: User | None = None) -> dict[str, str]:
-        """What the command line needs to log in."""
-        return self.login.environment(user or self.admin)
-
-    def clouds(self) -> dict[str, Any]:
-        """What clouds.yaml says: a cloud for each user, of that name."""
-        return self.login.clouds(self.users)
-
-    def cli(
-        self, *words: str, user: User | None = None, timeout_s: float = 120
-    ) -> subprocess.CompletedProcess[str]:
-        """Run ``livemig WORDS``."""
-        return subprocess.run(
-            [sys.executable, '-m', 'livemig.client.shell', *words],
-            env={**os.environ, **self.environment(user)},
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-
-    def cli_for(self, seconds: float, *words: str, shown: bool = False) -> str:
-        """Run ``livemig WORDS`` for a while, press Ctrl-C, and return
-        what it printed until then.
-
-        shown: it prints to this process's output, and nothing is returned.
-        """
-        to = None if shown else subprocess.PIPE
-        with subprocess.Popen(
-            [sys.executable, '-m', 'livemig.client.shell', *words],
-            env={**os.environ, **self.environment()},
-            stdout=to,
-            stderr=None if shown else subprocess.STDOUT,
-            text=True,
-        ) as process:
-            try:
-                said = process.communicate(timeout=seconds)[0]
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGINT)
-                said = process.communicate(timeout=DEADLINE_S)[0]
-        return said or ''
+    # --- its files ---
 
     def manage(self, *words: str) -> str:
         """Run ``livemig-manage WORDS``. Raises LabError."""
@@ -422,128 +304,6 @@ class Cloud:
             raise LabError(f'livemig-manage {words}: {done.stderr}')
         return done.stdout
 
-    def boot(
-        self,
-        image: str,
-        host: str,
-        name: str = '',
-        flavor: str = 'proof',
-        user: User | None = None,
-    ) -> str:
-        """Make a server through the API; its uuid when it is ACTIVE."""
-        answer = self.rest(
-            'POST',
-            '/servers',
-            {
-                'server': {
-                    'name': name or image,
-                    'imageRef': image_id(image),
-                    'flavorRef': flavor,
-                    'networks': 'none',
-                    'host': host,
-                }
-            },
-            version='2.100',
-            user=user,
-        )
-        if answer.status != 202:
-            raise LabError(f'{name or image}: {answer.status} {answer.body}')
-        server = str(answer.body['server']['id'])
-        self.wait_status(server, 'ACTIVE')
-        return server
-
-    def show(self, server: str) -> dict[str, Any]:
-        """GET /servers/{id}. Raises LabError."""
-        answer = self.rest('GET', f'/servers/{server}')
-        if answer.status != 200:
-            raise LabError(f'{server}: {answer.status} {answer.body}')
-        found: dict[str, Any] = answer.body['server']
-        return found
-
-    def wait_status(
-        self, server: str, status: str, timeout_s: float = DEADLINE_S
-    ) -> dict[str, Any]:
-        """The server, once it has that status. Raises LabError."""
-
-        def reached() -> dict[str, Any] | None:
-            found = self.show(server)
-            if found['status'] == 'ERROR' != status:
-                raise LabError(f'{server}: {found.get("fault")}')
-            return found if found['status'] == status else None
-
-        found: dict[str, Any] = wait_until(
-            reached, f'{server} {status}', timeout_s
-        )
-        return found
-
-    def migrate(
-        self,
-        server: str,
-        host: str | None = None,
-        block_migration: bool | str = 'auto',
-    ) -> int:
-        """Begin a live migration; its id. Raises LabError."""
-        answer = self.rest(
-            'POST',
-            f'/servers/{server}/action',
-            {
-                'os-migrateLive': {
-                    'host': host,
-                    'block_migration': block_migration,
-                }
-            },
-        )
-        if answer.status != 202:
-            raise LabError(f'{server}: {answer.status} {answer.body}')
-        return int(self.migrations(server)[0]['id'])
-
-    def migrations(self, server: str) -> list[dict[str, Any]]:
-        """All migrations of a server, newest first."""
-        answer = self.rest('GET', f'/os-migrations?instance_uuid={server}')
-        found: list[dict[str, Any]] = answer.body['migrations']
-        return found
-
-    def migration(self, server: str, migration_id: int) -> dict[str, Any]:
-        """One migration, running or ended."""
-        return next(
-            m for m in self.migrations(server) if m['id'] == migration_id
-        )
-
-    def wait_migration(
-        self,
-        server: str,
-        migration_id: int,
-        status: Iterable[str] = ('completed', 'cancelled', 'failed', 'error'),
-        timeout_s: float = 120,
-    ) -> dict[str, Any]:
-        """The migration, once it has one of these. Raises LabError."""
-        wanted = set(status)
-
-        def reached() -> dict[str, Any] | None:
-            found = self.migration(server, migration_id)
-            return found if found['status'] in wanted else None
-
-        found: dict[str, Any] = wait_until(
-            reached, f'migration {migration_id}', timeout_s
-        )
-        return found
-
-    def wait_pass(
-        self, server: str, migration_id: int, timeout_s: float = 60
-    ) -> None:
-        """Memory flows. Raises LabError."""
-
-        def flows() -> bool:
-            answer = self.rest(
-                'GET', f'/servers/{server}/migrations/{migration_id}'
-            )
-            return (
-                answer.status == 200
-                and (answer.body['migration'].get('pass_number') or 0) >= 1
-            )
-
-        wait_until(flows, f'migration {migration_id} copies', timeout_s)
-
     def consoles(self, server: str) -> list[Path]:
         """Where the guest's console lies, on each host."""
         if self._shared:
@@ -552,170 +312,6 @@ class Cloud:
             host.instances_path / server / 'console.log'
             for host in self.lab.hosts
         ]
-
-    def events(self, server: str, request: str) -> dict[str, str | None]:
-        """The events of one instance action: name -> result."""
-        answer = self.rest(
-            'GET', f'/servers/{server}/os-instance-actions/{request}'
-        )
-        return {
-            event['event']: event['result']
-            for event in answer.body['instanceAction']['events']
-        }
-
-
-#: Size of the rescue image's disk.
-RESCUE_MIB = 8
-
-#: Sizes of the lab's guests.
-FLAVORS = [
-    {'id': 'proof', 'name': 'proof', 'ram_mib': 128, 'vcpus': 1},
-    {'id': 'linux', 'name': 'linux', 'ram_mib': 128, 'vcpus': 1},
-    {'id': 'large', 'name': 'large', 'ram_mib': 512, 'vcpus': 1},
-    {'id': 'huge', 'name': 'huge', 'ram_mib': 1024 * 1024, 'vcpus': 1},
-]
-
-
-class Guests:
-    """Builds the lab's images and describes them as a catalogue does."""
-
-    def __init__(self, directory: Path, real: bool) -> None:
-        self._cache = cache_root()
-        self._real = real
-        self._directory = directory / 'images'
-        self._directory.mkdir(mode=0o755, exist_ok=True)
-
-    def catalogue(self) -> list[dict[str, Any]]:
-        if not self._real:
-            return self._simulated()
-        kernel = self._readable(proof.build(self._cache))
-        return [
-            *(
-                _image(name, kernel=str(kernel), cmdline=words)
-                for name, words in PROOF.items()
-            ),
-            *self._linux(),
-        ]
-
-    def _linux(self) -> list[dict[str, Any]]:
-        kernel = self._readable(Path(kernels.kernel(self._cache)))
-        initrd = self._readable(
-            busybox.build_initrd(
-                self._cache, kernels.kernel_modules(self._cache)
-            )
-        )
-        base = self._directory / 'base.raw'
-        images.make_raw(base, 32, mark='image')
-        made = []
-        for name, disk_format in (('linux', 'qcow2'), ('linux-raw', 'raw')):
-            made.append(
-                _image(
-                    name,
-                    kernel=str(kernel),
-                    initrd=str(initrd),
-                    cmdline=busybox.cmdline(mark='guest', beat_tenths=10),
-                    disks=[
-                        {
-                            'device': 'vda',
-                            'format': disk_format,
-                            'size_bytes': 32 * MIB,
-                            'image_file': str(base),
-                            'image_format': 'raw',
-                        }
-                    ],
-                )
-            )
-        made.append(
-            _image(
-                'linux-large',
-                kernel=str(kernel),
-                initrd=str(initrd),
-                cmdline=busybox.cmdline(mark='guest', beat_tenths=10),
-                disks=[
-                    {
-                        'device': 'vda',
-                        'format': 'raw',
-                        'size_bytes': 512 * MIB,
-                        'image_file': str(base),
-                        'image_format': 'raw',
-                    }
-                ],
-            )
-        )
-        made.append(self._rescue(str(kernel), str(initrd)))
-        return made
-
-    def _rescue(self, kernel: str, initrd: str) -> dict[str, Any]:
-        """What a server is rescued with: the same system, whose command
-        line and whose small disk say so."""
-        disk = self._directory / 'rescue.raw'
-        images.make_raw(disk, RESCUE_MIB, mark='rescue-image')
-        return _image(
-            'rescue',
-            kernel=kernel,
-            initrd=initrd,
-            cmdline=busybox.cmdline(mark='rescue', beat_tenths=10),
-            disks=[
-                {
-                    'device': 'vda',
-                    'format': 'raw',
-                    'size_bytes': RESCUE_MIB * MIB,
-                    'image_file': str(disk),
-                    'image_format': 'raw',
-                }
-            ],
-        )
-
-    def _simulated(self) -> list[dict[str, Any]]:
-        """The same guests without anything in them."""
-        disk = {'device': 'vda', 'format': 'qcow2', 'size_bytes': 32 * MIB}
-        return [
-            *(
-                _image(name, kernel='/simulated', cmdline=words)
-                for name, words in PROOF.items()
-            ),
-            _image(
-                'linux',
-                kernel='/simulated',
-                cmdline='ws=8 rate=100',
-                disks=[disk],
-            ),
-            _image(
-                'rescue',
-                kernel='/simulated',
-                cmdline='ws=8 rate=100',
-                disks=[
-                    {
-                        'device': 'vda',
-                        'format': 'raw',
-                        'size_bytes': RESCUE_MIB * MIB,
-                    }
-                ],
-            ),
-        ]
-
-    def _readable(self, path: Path) -> Path:
-        """A copy that QEMU's user can read wherever the cache lies."""
-        copy = self._directory / path.name
-        if not copy.exists():
-            copy.write_bytes(path.read_bytes())
-            copy.chmod(0o644)
-        return copy
-
-
-#: The proof guests: name -> kernel command line. Busy ones write 80 MiB/s
-#: over 64 MiB: they never converge over a slower link.
-PROOF = {
-    'idle': proof.cmdline(16, 200, 10),
-    'busy': proof.cmdline(64, 20000, 10),
-    # 8 MiB/s over 64 MiB: some seconds on a slow link, then it converges.
-    'slow': proof.cmdline(64, 2000, 10),
-    'leaving': proof.cmdline(64, 20000, 10, off_s=12),
-}
-
-
-def _image(name: str, **values: Any) -> dict[str, Any]:
-    return {'id': image_id(name), 'name': name, **values}
 
 
 def _write(file: Path, options: Options) -> None:
@@ -731,11 +327,3 @@ def _write(file: Path, options: Options) -> None:
         text.write(out)
     temporary.chmod(0o600)
     temporary.rename(file)
-
-
-def _answer(status: int, text: bytes, headers: Any) -> Answer:
-    try:
-        body = json.loads(text) if text else None
-    except ValueError:
-        body = text.decode(errors='replace')
-    return Answer(status, body, dict(headers))
