@@ -22,9 +22,14 @@ find_python() {
 
 install_python() {
     say 'Python 3.11 or newer is missing; installing python3 with apt.'
-    if [ "$(id -u)" = 0 ]; then as_root=; else as_root=sudo; fi
-    $as_root apt-get update -qq &&
-        $as_root apt-get install -y -qq --no-install-recommends python3
+    apt='env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-remove'
+    if [ "$(id -u)" != 0 ]; then apt="sudo $apt"; fi
+    said=$({
+        $apt update && $apt install --no-install-recommends python3
+    } 2>&1) || {
+        say "$said" >&2
+        return 1
+    }
 }
 
 # packages PURPOSE ...: what the system must have; see tools/lab.sh install
@@ -32,7 +37,7 @@ packages() {
     python=$(find_python) || install_python ||
         fail 'Neither Python 3.11 nor apt to install it with was found.'
     python=$(find_python) || fail 'This needs Python 3.11 or newer.'
-    PYTHONPATH=$root/tools "$python" -m lab install "$@" ||
+    PYTHONPATH=$root/tools "$python" -m lab install "$@" >/dev/null ||
         fail 'Some system packages are missing (see above).'
 }
 

@@ -3,6 +3,7 @@
 Stands alone (it runs under sudo): python3 -I apt_as_root.py PACKAGE...
 """
 
+import collections
 import contextlib
 import fcntl
 import os
@@ -17,10 +18,14 @@ LOCK = Path('/run/livemig-lab-install.lock')
 POLICY = Path('/usr/sbin/policy-rc.d')
 POLICY_MARK = "# written by livemig's lab, removed after the installation"
 _NAME = re.compile(r'[a-z0-9][a-z0-9.+-]+')
+LAST_LINES = 30
+_TELLING = re.compile('Need to get|After this operation|Waiting for|W:')
 _APT = (
     'apt-get',
     '--quiet',
     '--yes',
+    # Somebody may need what would have to go: MySQL for MariaDB, say.
+    '--no-remove',
     '-o',
     'DPkg::Lock::Timeout=600',
     '-o',
@@ -63,14 +68,32 @@ def services_stay_down(policy: Path = POLICY) -> Iterator[None]:
             policy.unlink(missing_ok=True)
 
 
-def _apt(*arguments: str) -> int:
+def _apt(*arguments: str) -> tuple[int, str]:
+    """Its exit code and the last lines it printed.
+
+    Of its hundreds of lines those are shown that tell a person something.
+    """
     environment = {
         **os.environ,
         'DEBIAN_FRONTEND': 'noninteractive',
         'NEEDRESTART_SUSPEND': '1',  # Ubuntu: restart nobody's services
     }
-    argv = [*_APT, *arguments]
-    return subprocess.run(argv, env=environment, check=False).returncode
+    said: collections.deque[str] = collections.deque(maxlen=LAST_LINES)
+    with subprocess.Popen(
+        [*_APT, *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors='replace',
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line)
+            if _TELLING.match(line):
+                print(f'  {line}', end='', flush=True)
+    return process.returncode, ''.join(said)
 
 
 def main(names: Sequence[str]) -> int:
@@ -83,10 +106,12 @@ def main(names: Sequence[str]) -> int:
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     with alone(), services_stay_down():
         arguments = ('install', '--no-install-recommends', *names)
-        code = _apt(*arguments)
+        code, said = _apt(*arguments)
         if code:  # the lists may be missing or old
             _apt('update')
-            code = _apt(*arguments)
+            code, said = _apt(*arguments)
+        if code:
+            print(said, end='', flush=True)
         return code
 
 

@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from lab import archives
+
 # Metapackages, best first: the small kernels for virtual machines, then
 # the general ones. The real package is what they depend on.
 METAPACKAGES = (
@@ -143,44 +145,25 @@ def _unpacked(module: Path) -> bytes:
 
 def _download(cache: Path) -> Path:
     try:
-        return _download_once(cache)
-    except KernelError:  # the lists may be missing or old
-        update = ['apt-get', '--quiet', 'update']
-        if os.geteuid() != 0:
-            update = ['sudo', '-n', *update]
-        try:
-            subprocess.run(update, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            raise KernelError(
-                'no kernel in /boot suits, and none could be downloaded; as '
-                'root run "apt-get update" and look at "apt-get download '
-                f'{METAPACKAGES[0]}"'
-            ) from None
-        return _download_once(cache)
+        with archives.unpacked(cache, _packages) as tree:
+            images = sorted(tree.glob('boot/vmlinuz-*'))
+            modules = [tree / 'lib/modules', tree / 'usr/lib/modules']
+            found = [d for d in modules if d.is_dir()]
+            if not images or not found:
+                raise KernelError('the downloaded package holds no kernel')
+            return _keep(cache, images[0], found[0])
+    except archives.ArchiveError as error:
+        raise KernelError(
+            f'no kernel in /boot suits, and none can be downloaded: {error}'
+        ) from None
 
 
-def _download_once(cache: Path) -> Path:
+def _packages() -> list[str]:
     image_package, version = _real_package()
-    with tempfile.TemporaryDirectory(dir=cache) as temporary:
-        packages = [image_package]
-        # Ubuntu ships the modules apart from the image.
-        modules_package = f'linux-modules-{version}'
-        if _apt_cache('show', modules_package):
-            packages.append(modules_package)
-        # APT's sandbox user could not write here; what is downloaded is
-        # checked against the signed lists all the same.
-        argv = ['apt-get', '--quiet', '-o', 'APT::Sandbox::User=root']
-        _run([*argv, 'download', *packages], temporary)
-        for archive in sorted(Path(temporary).glob('*.deb')):
-            _run(['dpkg-deb', '-x', archive.name, 'tree'], temporary)
-            archive.unlink()
-        tree = Path(temporary, 'tree')
-        images = sorted(tree.glob('boot/vmlinuz-*'))
-        modules = [tree / 'lib/modules', tree / 'usr/lib/modules']
-        found = [d for d in modules if d.is_dir()]
-        if not images or not found:
-            raise KernelError(f'{image_package} holds no kernel')
-        return _keep(cache, images[0], found[0])
+    # Ubuntu ships the modules apart from the image.
+    modules_package = f'linux-modules-{version}'
+    apart = bool(_apt_cache('show', modules_package))
+    return [image_package, *([modules_package] if apart else [])]
 
 
 def _real_package() -> tuple[str, str]:
@@ -191,7 +174,7 @@ def _real_package() -> tuple[str, str]:
             match = _REAL_IMAGE.match(name)
             if match:
                 return name, match[1]
-    raise KernelError('APT knows no kernel package')
+    raise archives.ArchiveError('APT knows no kernel package')
 
 
 def _apt_cache(*arguments: str) -> list[str]:
@@ -204,15 +187,5 @@ def _apt_cache(*arguments: str) -> list[str]:
             check=False,
         )
     except FileNotFoundError:
-        raise KernelError('there is no APT here') from None
+        raise archives.ArchiveError('there is no APT here') from None
     return result.stdout.splitlines()
-
-
-def _run(argv: list[str], directory: str) -> None:
-    try:
-        subprocess.run(argv, cwd=directory, check=True, capture_output=True)
-    except FileNotFoundError:
-        raise KernelError(f'there is no {argv[0]} here') from None
-    except subprocess.CalledProcessError as error:
-        detail = error.stderr.decode(errors='replace').strip()
-        raise KernelError(f'{" ".join(argv)}: {detail}') from None

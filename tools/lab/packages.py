@@ -33,8 +33,10 @@ class Package(NamedTuple):
 
 
 # The names are the same in Debian 12 and 13 and in Ubuntu 24.04.
-# libvirt-daemon-driver-qemu is named although Debian's libvirt-daemon
+# libvirt-daemon-driver-qemu is named although Debian 12's libvirt-daemon
 # depends on it: elsewhere it is only recommended.
+# The guest's kernel and its busybox are not here: they are downloaded, not
+# installed (lab.kernel, lab.guests.busybox).
 PACKAGES: dict[str, tuple[Package, ...]] = {
     'hosts': (
         Package('libvirt-daemon', 'libvirtd, one per host of the lab'),
@@ -53,8 +55,6 @@ PACKAGES: dict[str, tuple[Package, ...]] = {
     ),
     'guests': (
         Package('gcc', 'compiles the proof guest'),
-        Package('busybox-static', 'user space of the distribution guest'),
-        Package('cpio', "packs the distribution guest's initial disk"),
         Package('zstd', "unpacks Ubuntu's kernel modules"),
     ),
     'broker': (
@@ -121,7 +121,11 @@ def install(purposes: Iterable[str]) -> list[Package]:
     print('The lab installs these packages with apt-get:', file=sys.stderr)
     for package in packages:
         print(f'  {package.name:28} {package.reason}', file=sys.stderr)
-    print('None of their services is started.', file=sys.stderr, flush=True)
+    print(
+        'None of their services is started. This may take some minutes ...',
+        file=sys.stderr,
+        flush=True,
+    )
     # Lock, policy and apt-get happen in one program under one sudo.
     argv = [*prefix, sys.executable, '-I', str(_AS_ROOT)]
     result = subprocess.run(

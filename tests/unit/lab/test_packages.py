@@ -21,7 +21,7 @@ def test_wanted_names_each_package_once() -> None:
     names = [p.name for p in packages.wanted(['build', 'guests', 'build'])]
 
     assert names.count('gcc') == 1
-    assert {'libvirt-dev', 'busybox-static'} <= set(names)
+    assert {'libvirt-dev', 'zstd'} <= set(names)
 
 
 def test_an_unknown_purpose_is_refused_by_name() -> None:
@@ -154,6 +154,32 @@ def test_only_package_names_reach_apt(
     monkeypatch.setenv('PATH', '/nonexistent')  # apt-get would not be found
 
     assert apt_as_root.main(names) == 2
+
+
+def test_apt_removes_nothing_and_says_only_what_tells_something(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    _program(
+        tmp_path / 'apt-get',
+        'echo "$@" >"$(dirname "$0")/words"\n'
+        'echo "Need to get 45.8 MB of archives."\n'
+        'echo "Unpacking gcc ..."\n'
+        'echo "E: it broke" >&2\n'
+        'exit 100',
+    )
+    monkeypatch.setenv('PATH', f'{tmp_path}:/usr/bin:/bin')
+
+    code, said = apt_as_root._apt('install', 'gcc')
+
+    assert code == 100
+    assert 'Unpacking gcc' in said
+    assert 'E: it broke' in said
+    assert '--no-remove' in (tmp_path / 'words').read_text().split()
+    shown = capfd.readouterr()
+    assert shown.out == '  Need to get 45.8 MB of archives.\n'
+    assert shown.err == ''
 
 
 def test_a_kernel_in_the_cache_is_used_without_apt(

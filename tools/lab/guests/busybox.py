@@ -18,6 +18,7 @@ Lines it says on its first serial port, each closed by " .":
 
 import collections
 import dataclasses
+import fcntl
 import hashlib
 import lzma
 import os
@@ -29,6 +30,7 @@ import struct
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
+from lab import archives
 from lab.guests.images import check_mark
 from lab.guests.lines import Lines
 from lab.guests.watcher import POLL_S, ConsoleWatcher
@@ -44,6 +46,7 @@ _DIRECTORIES = (
     'sys',
 )
 _POWER = b'#!/bin/sh\npoweroff -f\n'
+_PACKAGE = 'busybox-static'
 _START = re.compile('LIVEMIG [A-Z]')
 _LINE = re.compile(r'LIVEMIG [A-Z]+ (?:(?!LIVEMIG).)*[^ ] \.')
 _FIELD = re.compile(r'([a-z_]+)=(\S+)')
@@ -68,16 +71,17 @@ def build_initrd(
 
     :param modules: directory of the kernel's modules, searched for those in
         ``MODULES`` and what they depend on; None: all are built in
-    :param busybox: a static one; default: the system's
-    :raises BuildError: when busybox is missing or not static
+    :param busybox: a static one; default: the system's, else the one in the
+        distribution's package, downloaded into cache_dir (1 MB, once)
+    :raises BuildError: when there is none, or it is not static
     """
     cache = pathlib.Path(cache_dir)
-    content = b''.join(_members(modules, busybox))
+    cache.mkdir(parents=True, exist_ok=True)
+    content = b''.join(_members(modules, _busybox(busybox, cache)))
     name = hashlib.sha256(content).hexdigest()[:16]
     made = cache / f'busybox-guest-{name}.cpio'
     if made.exists():
         return made
-    cache.mkdir(parents=True, exist_ok=True)
     handle, work = tempfile.mkstemp(prefix='.build-', dir=cache)
     with os.fdopen(handle, 'wb') as file:
         file.write(content)
@@ -86,15 +90,13 @@ def build_initrd(
     return made
 
 
-def _members(
-    modules: PathArgument | None, busybox: PathArgument | None
-) -> Iterator[bytes]:
+def _members(modules: PathArgument | None, busybox: bytes) -> Iterator[bytes]:
     for name in _DIRECTORIES:
         yield _member(name, stat.S_IFDIR | 0o755)
     yield _member('dev/console', stat.S_IFCHR | 0o600, device=(5, 1))
     yield _member('init', stat.S_IFREG | 0o755, _INIT.read_bytes())
     yield _member('etc/acpi/PWRF/00000080', stat.S_IFREG | 0o755, _POWER)
-    yield _member('bin/busybox', stat.S_IFREG | 0o755, _busybox(busybox))
+    yield _member('bin/busybox', stat.S_IFREG | 0o755, busybox)
     for applet in _APPLETS:
         yield _member(f'bin/{applet}', stat.S_IFLNK | 0o777, b'busybox')
     loaded = {} if modules is None else _modules(pathlib.Path(modules))
@@ -128,14 +130,41 @@ def _padded(data: bytes) -> bytes:
     return data + b'\0' * (-len(data) % 4)
 
 
-def _busybox(path: PathArgument | None) -> bytes:
-    found = os.fspath(path) if path else shutil.which('busybox')
-    if found is None:
-        raise BuildError('busybox is not installed (Debian: busybox-static)')
-    content = pathlib.Path(found).read_bytes()
-    if _is_dynamic(content):
-        raise BuildError(f'{found} is not static (Debian: busybox-static)')
-    return content
+def _busybox(path: PathArgument | None, cache: pathlib.Path) -> bytes:
+    if path is not None:
+        content = pathlib.Path(path).read_bytes()
+        if _is_dynamic(content):
+            raise BuildError(f'{os.fspath(path)} is not static')
+        return content
+    installed = shutil.which('busybox')
+    if installed is not None:
+        content = pathlib.Path(installed).read_bytes()
+        if not _is_dynamic(content):
+            return content
+    return _downloaded(cache).read_bytes()
+
+
+def _downloaded(cache: pathlib.Path) -> pathlib.Path:
+    """The static one of the distribution, taken from its package.
+
+    Installing that would remove the package "busybox", which initial RAM
+    disks of the machine itself may be made with.
+    """
+    kept = cache / 'busybox-static'
+    with (cache / 'busybox.lock').open('a') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if kept.exists():
+            return kept
+        try:
+            with archives.unpacked(cache, lambda: ['busybox-static']) as tree:
+                found = [
+                    *tree.glob('bin/busybox'),
+                    *tree.glob('usr/bin/busybox'),
+                ]
+                found[0].rename(kept)
+        except archives.ArchiveError as error:
+            raise BuildError(f'there is no static busybox: {error}') from None
+    return kept
 
 
 def _is_dynamic(elf: bytes) -> bool:
