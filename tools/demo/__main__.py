@@ -15,29 +15,12 @@ EXIT_CANNOT = 3
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog='tools/demo.sh',
-        description='Starts two libvirt/QEMU hosts and livemig on this '
-        'machine and migrates seven guests between them, each in another '
-        'way. Exit code 0: every one ended as it should. 1: one did not. '
-        '3: libvirt cannot run here.',
-    )
-    parser.add_argument(
-        '--full',
-        action='store_true',
-        help='API, conductor and a manager per host as processes of their '
-        'own over RabbitMQ, with PostgreSQL',
-    )
-    parser.add_argument(
-        '--simulated',
-        action='store_true',
-        help='the same on the simulated hypervisor; needs no libvirt',
-    )
-    parser.add_argument(
-        '--keep',
-        action='store_true',
-        help='leave it all running and say how to use it',
-    )
+    """As tools/demo.sh, which explains and checks them, hands them on."""
+    parser = argparse.ArgumentParser(prog='tools/demo.sh')
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument('--full', action='store_true')
+    how.add_argument('--simulated', action='store_true')
+    parser.add_argument('--keep', action='store_true')
     return parser.parse_args()
 
 
@@ -46,7 +29,12 @@ def _start(words: argparse.Namespace) -> tuple[Lab, Cloud]:
     began_s = time.monotonic()
     lab = Lab(0 if words.simulated else 2)
     try:
-        if not words.simulated:
+        if words.simulated:
+            show.step(
+                'They are simulated, in real time: there is neither libvirt '
+                'nor QEMU, and no guest that could be asked.'
+            )
+        else:
             show.step(
                 'Each has a libvirtd of its own, run as user '
                 f'{lab.facts()["user"]}.'
@@ -57,13 +45,12 @@ def _start(words: argparse.Namespace) -> tuple[Lab, Cloud]:
                 else 'There is no post-copy, guests are paused instead: '
                 f'{lab.post_copy_reason}.'
             )
-        separate = words.full and not words.simulated
-        if separate:
+        if words.full:
             show.step('RabbitMQ and PostgreSQL, private, on loopback ...')
         cloud = Cloud(
             lab,
-            separate=separate,
-            database=lab.postgresql() if separate else '',
+            separate=words.full,
+            database=lab.postgresql() if words.full else '',
             options=cases.OPTIONS,
             simulated=('host1', 'host2') if words.simulated else (),
         )
@@ -76,7 +63,7 @@ def _start(words: argparse.Namespace) -> tuple[Lab, Cloud]:
         f'{time.monotonic() - began_s:.1f} s'
         + (
             '; API, conductor and managers are processes of their own.'
-            if separate
+            if words.full
             else '; API, conductor and managers are one process.'
         )
     )
@@ -85,6 +72,8 @@ def _start(words: argparse.Namespace) -> tuple[Lab, Cloud]:
 
 def _keep(lab: Lab, cloud: Cloud) -> None:
     """Say how to go on with it, and let go."""
+    # Each case has set its own: back to the slow link without a timeout.
+    cloud.set_options(cases.OPTIONS)
     file = cloud.directory / 'openrc'
     with open(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600), 'w') as out:
         for name, value in cloud.environment().items():
@@ -115,7 +104,9 @@ def _play(cloud: Cloud) -> list[show.Row]:
         except (LabError, TimeoutError) as error:
             show.trouble(str(error))
             rows.append(
-                show.Row(case.title, '', 'BROKE OFF', 0, None, '-', False)
+                show.Row(
+                    case.title, '', 'BROKE OFF', 0, None, False, '-', False
+                )
             )
     return rows
 
@@ -129,6 +120,8 @@ def main() -> int:
         lab, cloud = _start(words)
     except LabError as error:
         show.trouble(str(error))
+        if words.simulated:
+            return EXIT_BAD
         show.step(
             'libvirt cannot run here; the same on the simulated '
             'hypervisor: tools/demo.sh --simulated'

@@ -30,9 +30,10 @@ def command(text: str) -> None:
 
 
 def trouble(text: str) -> None:
-    """What went wrong."""
-    for line in textwrap.wrap(text, WIDTH - 2) or ['']:
-        print(_in(_RED, f'  {line}'), flush=True)
+    """What went wrong; of a log each line stays one."""
+    for told in text.splitlines():
+        for line in textwrap.wrap(told, WIDTH - 2):
+            print(_in(_RED, f'  {line}'), flush=True)
 
 
 @dataclasses.dataclass
@@ -43,8 +44,10 @@ class Row:
     route: str
     ended: str
     total_s: float
-    #: As the guest felt it, if it can; None where nobody knows.
+    #: None where nobody knows.
     downtime_ms: float | None
+    #: Whether the guest itself felt it; else the record says so.
+    felt: bool
     #: What its console says; '' if it has none.
     proof: str
     good: bool
@@ -52,6 +55,7 @@ class Row:
 
 def table(rows: Sequence[Row]) -> str:
     """All migrations, one a line, with the guests' proofs below."""
+    simulated = not any(row.proof for row in rows)
     titles = ('migration', 'from > to', 'how it ended', 'total', 'downtime')
     cells = [
         (
@@ -59,7 +63,7 @@ def table(rows: Sequence[Row]) -> str:
             row.route,
             row.ended,
             f'{row.total_s:.1f} s',
-            '-' if row.downtime_ms is None else f'{row.downtime_ms:.0f} ms',
+            _downtime(row, simulated),
         )
         for row in rows
     ]
@@ -71,10 +75,14 @@ def table(rows: Sequence[Row]) -> str:
     lines = [f'+{rule}+', _line(titles, widths), f'+{rule}+']
     lines += [_line(cell, widths) for cell in cells]
     lines.append(f'+{rule}+')
-    if any(row.proof for row in rows):
-        lines.append("What the guests' own consoles say:")
-    else:
+    if simulated:
         lines.append('Simulated: there are no guests whose consoles to ask.')
+    else:
+        lines += [
+            "Downtime: as the guest felt it, by its clocks; *: as livemig's",
+            'record has it, of a guest that cannot feel so short a stop.',
+            "What the guests' own consoles say:",
+        ]
     for row in rows:
         mark = 'ok ' if row.good else 'BAD'
         if row.good and not row.proof:
@@ -86,6 +94,13 @@ def table(rows: Sequence[Row]) -> str:
             subsequent_indent='      ',
         )
     return '\n'.join(lines)
+
+
+def _downtime(row: Row, simulated: bool) -> str:
+    if row.downtime_ms is None:
+        return '-'
+    mark = '' if row.felt or simulated else ' *'
+    return f'{row.downtime_ms:.0f} ms{mark}'
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from demo import show
 from demo.cases import Case
 from lab.client import LabError
-from lab.cloud import Cloud, image_id
+from lab.cloud import Cloud
 from lab.guests import busybox, proof
 from lab.guests.watcher import ConsoleWatcher
 
@@ -52,7 +52,7 @@ class Play:
         """Boot the guest; the server's uuid. Raises LabError."""
         case = self._case
         made = self._say(
-            *('server', 'create', case.title, '--image', image_id(case.image)),
+            *('server', 'create', case.title, '--image', case.image),
             *('--flavor', 'proof', '--host', self._source, '--wait'),
             *('-f', 'json'),
         )
@@ -93,7 +93,7 @@ class Play:
         )
         if ended['reason']:
             show.step(f'   {ended["reason"]}')
-        downtime_ms, said, intact = self._ask(watcher, ended)
+        downtime_ms, felt, said, intact = self._ask(watcher, ended)
         if not intact:
             faults.append('the guest is not as it was')
         for fault in faults:
@@ -105,6 +105,7 @@ class Play:
             + (f', {ended["completed_by"]}' * bool(ended['completed_by'])),
             total_s,
             downtime_ms,
+            felt,
             said,
             not faults,
         )
@@ -156,20 +157,23 @@ class Play:
 
     def _ask(
         self, watcher: ConsoleWatcher | None, ended: dict[str, Any]
-    ) -> tuple[float | None, str, bool]:
-        """(downtime in ms, what it says, intact) from its console."""
+    ) -> tuple[float | None, bool, str, bool]:
+        """(downtime in ms, as the guest felt it, what it says, intact)
+        from its console."""
+        recorded_ms = ended['downtime_ms']
         if watcher is None:
-            return ended['downtime_ms'], '', True
+            return recorded_ms, False, '', True
         if isinstance(watcher, busybox.Watcher):
             if not watcher.alive_within(10):
-                return None, 'its console is silent', False
+                return None, False, 'its console is silent', False
             console = watcher.console()
             # It beats once a second, too seldom to feel a short stop.
-            return ended['downtime_ms'], console.summary, console.intact
+            return recorded_ms, False, console.summary, console.intact
         assert isinstance(watcher, proof.Watcher)
         try:
             watcher.wait_swept()
+            stood_still_ms = watcher.guest_stood_still_ms()
         except TimeoutError as error:
-            return None, str(error), False
+            return None, False, str(error), False
         told = watcher.proof()
-        return watcher.guest_stood_still_ms(), told.summary, told.intact
+        return stood_still_ms, True, told.summary, told.intact

@@ -7,8 +7,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from lab.client import LabError
 
-class ArchiveError(Exception):
+
+class ArchiveError(LabError):
     """A package cannot be had; the text says why."""
 
 

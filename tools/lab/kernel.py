@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lab import archives
+from lab.client import LabError
 
 # Metapackages, best first: the small kernels for virtual machines, then
 # the general ones. The real package is what they depend on.
@@ -45,7 +46,7 @@ _REAL_IMAGE = re.compile(
 )
 
 
-class KernelError(Exception):
+class KernelError(LabError):
     """No kernel is installed and none could be downloaded."""
 
 

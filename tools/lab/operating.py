@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import signal
 import subprocess
 import sys
 import urllib.error
@@ -11,6 +10,7 @@ import urllib.request
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lab import terminal
 from lab.catalogue import image_id
 from lab.client import LabError, wait_until
 from lab.logins import Login, User
@@ -110,25 +110,14 @@ class Operator:
         )
 
     def cli_for(self, seconds: float, *words: str, shown: bool = False) -> str:
-        """Run ``livemig WORDS`` for a while, press Ctrl-C, and return
-        what it printed until then.
+        """Run ``livemig WORDS``, press Ctrl-C so long after its first words,
+        and return what it printed until then.
 
-        shown: it prints to this process's output, and nothing is returned.
+        shown: it has a terminal and prints to this process's output too.
         """
-        to = None if shown else subprocess.PIPE
-        with subprocess.Popen(
-            [sys.executable, '-m', 'livemig.client.shell', *words],
-            env={**os.environ, **self.environment()},
-            stdout=to,
-            stderr=None if shown else subprocess.STDOUT,
-            text=True,
-        ) as process:
-            try:
-                said = process.communicate(timeout=seconds)[0]
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGINT)
-                said = process.communicate(timeout=DEADLINE_S)[0]
-        return said or ''
+        argv = [sys.executable, '-m', 'livemig.client.shell', *words]
+        env = {**os.environ, **self.environment()}
+        return terminal.run_for(seconds, argv, env, shown)
 
     def boot(
         self,

@@ -31,6 +31,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
 from lab import archives
+from lab.client import LabError
 from lab.guests.images import check_mark
 from lab.guests.lines import Lines
 from lab.guests.watcher import POLL_S, ConsoleWatcher
@@ -54,7 +55,7 @@ _FIELD = re.compile(r'([a-z_]+)=(\S+)')
 PathArgument = str | os.PathLike[str]
 
 
-class BuildError(Exception):
+class BuildError(LabError):
     """The initial RAM disk cannot be made; the text says what is missing."""
 
 

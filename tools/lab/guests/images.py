@@ -6,6 +6,8 @@ import re
 import subprocess
 import tempfile
 
+from lab.client import LabError
+
 MARK_OFFSET = 1 << 20
 """Where the marker stands, in bytes; the busybox guest reads it there too."""
 
@@ -16,7 +18,7 @@ _MARK = re.compile(r'[A-Za-z0-9._:-]{1,64}')
 PathArgument = str | os.PathLike[str]
 
 
-class ImageError(Exception):
+class ImageError(LabError):
     """qemu-img refused; the text is its own."""
 
 

@@ -34,6 +34,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
 
+from lab.client import LabError
 from lab.guests.lines import Lines
 from lab.guests.watcher import POLL_S, ConsoleWatcher
 
@@ -59,7 +60,7 @@ _FIELD = re.compile(r'([a-z_]+)=(\S+)')
 PathArgument = str | os.PathLike[str]
 
 
-class BuildError(Exception):
+class BuildError(LabError):
     """The payload could not be compiled; the text is the compiler's."""
 
 
