@@ -13,6 +13,7 @@ import hmac
 import os
 import re
 import secrets
+import stat
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,10 +40,16 @@ IMPLIED: Mapping[str, tuple[str, ...]] = {
 MAX_PASSWORD_BYTES = 72
 #: Passwords remembered at most.
 CACHE_SIZE = 1024
+#: Letters of a refused user's name that the log shows.
+MAX_NAME_SHOWN = 64
 
 
-#: A bcrypt hash; the cost is its only group.
-_HASH = re.compile(r'\$2[abxy]\$([0-9]{2})\$[./A-Za-z0-9]{53}', re.ASCII)
+#: A hash that bcrypt takes: its cost is 4 to 31, and the last letter of its
+#: salt has two bits only. It raises ValueError of any other.
+_HASH = re.compile(
+    r'\$2[abxy]\$(0[4-9]|[12][0-9]|3[01])\$'
+    r'[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}'
+)
 DEFAULT_COST = 12
 
 
@@ -95,7 +102,8 @@ class Accounts:
     """The user file, read again when it changes.
 
     A bad line is logged and left out; the others count. A file that cannot
-    be read leaves the accounts as they were.
+    be read leaves the accounts as they were. One that everybody may read or
+    write is logged: hashes can be guessed at leisure.
     """
 
     def __init__(
@@ -183,6 +191,7 @@ class Accounts:
     def _read(self, stamp: object) -> None:
         accounts = {}
         with open(self._path, encoding='utf-8', errors='replace') as file:
+            self._warn_if_open(os.fstat(file.fileno()))
             for number, line in enumerate(file, 1):
                 text = line.strip()
                 if not text or text.startswith('#'):
@@ -205,6 +214,14 @@ class Accounts:
         )
         self._accounts = accounts
         self._stamp = stamp
+
+    def _warn_if_open(self, status: os.stat_result) -> None:
+        if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+            LOG.warning(
+                'The user file %(path)s has the mode %(mode)04o: others can '
+                'read its hashes, or write it. It should be 0600 or 0640.',
+                {'path': self._path, 'mode': stat.S_IMODE(status.st_mode)},
+            )
 
 
 def _credentials(request: webob.Request) -> tuple[str, str] | None:
@@ -236,6 +253,17 @@ class BasicAuth:
         credentials = _credentials(request)
         account = credentials and self._accounts.account(*credentials)
         if not account:
+            if credentials:
+                # For whoever watches for guessing. Not the password; and
+                # of a name only what cannot break the line.
+                LOG.warning(
+                    'Refused: %(name)s from %(address)s: no such user, or '
+                    'another password.',
+                    {
+                        'name': ascii(credentials[0][:MAX_NAME_SHOWN]),
+                        'address': request.remote_addr,
+                    },
+                )
             raise Fault(
                 401,
                 'The request you have made requires authentication.',

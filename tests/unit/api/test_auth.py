@@ -217,6 +217,47 @@ def test_a_bad_line_is_left_out(path, clock, caplog, line) -> None:
     assert known.account('emil', 'z')
 
 
+@pytest.mark.parametrize(
+    ('cut', 'put'),
+    [
+        (slice(4, 6), '03'),
+        (slice(4, 6), '32'),
+        (slice(4, 6), '99'),
+        # Bits that no salt has.
+        (slice(28, 29), 'z'),
+    ],
+)
+def test_a_hash_bcrypt_does_not_take_is_left_out(
+    path, clock, caplog, cut, put
+) -> None:
+    """It would raise, also for who is nobody: his check costs as much."""
+    whole = hashed('y')
+    wrong = whole[: cut.start] + put + whole[cut.stop :]
+    with pytest.raises(ValueError, match='Invalid'):
+        bcrypt.checkpw(b'y', wrong.encode())
+    known = accounts(path, clock)
+    replace(path, path.read_text() + f'dora:{wrong}:p:admin\n')
+    assert known.account('anna', 'secret')
+    assert known.account('dora', 'y') is None
+    assert known.account('nobody', 'y') is None
+    assert 'Line 6' in caplog.text
+
+
+@pytest.mark.parametrize(
+    ('mode', 'said'),
+    [
+        (0o600, False), (0o640, False), (0o400, False), (0o644, True),
+        (0o604, True), (0o660, True), (0o602, True),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_open_to_others(
+    path, clock, caplog, mode, said
+) -> None:
+    path.chmod(mode)
+    accounts(path, clock)
+    assert (f'has the mode {mode:04o}' in caplog.text) is said
+
+
 def test_no_file_at_the_start(tmp_path, clock) -> None:
     with pytest.raises(exception.ConfigurationError, match='user_file'):
         accounts(tmp_path / 'none', clock)
@@ -290,6 +331,33 @@ def test_kept_out(app, header) -> None:
     assert answer.headers['WWW-Authenticate'].startswith('Basic realm=')
     assert list(answer.json_body) == ['unauthorized']
     assert answer.headers['X-OpenStack-Request-Id'].startswith('req-')
+
+
+def test_who_is_kept_out_is_logged(app, caplog) -> None:
+    """By name and address, in one line, and never the password."""
+    caplog.set_level('DEBUG')
+    request = webob.Request.blank(
+        '/v2.1/servers', environ={'REMOTE_ADDR': '192.0.2.7'}
+    )
+    request.headers['Authorization'] = basic('anna\nx\u2028é:t0p:s3cret')
+    assert request.get_response(app).status_int == 401
+    [line] = [one for one in caplog.messages if one.startswith('Refused')]
+    assert line == (
+        r"Refused: 'anna\nx\u2028\xe9' from 192.0.2.7: no such user, or "
+        'another password.'
+    )
+    assert 's3cret' not in caplog.text
+
+
+def test_nobody_who_gives_no_name_is_logged(app, caplog) -> None:
+    assert ask(app, None).status_int == 401
+    assert 'Refused' not in caplog.text
+
+
+def test_passwords_are_in_no_log(app, caplog) -> None:
+    caplog.set_level('DEBUG')
+    assert ask(app, basic('anna:secret')).status_int == 200
+    assert 'secret' not in caplog.text
 
 
 @pytest.mark.parametrize('where', ['/', '/v2.1', '/v2.1/', '/other'])
