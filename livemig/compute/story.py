@@ -278,7 +278,8 @@ class Story:
         """Each pause by livemig is an action of its own: of the user who
         asked to force it, or of nobody."""
         request_id = base.new_request_id()
-        forces = [r for do, r in self._open.values() if do is Do.PAUSE]
+        with self._lock:
+            forces = [r for do, r in self._open.values() if do is Do.PAUSE]
         user_id = forces[0].user_id if forces else None
         name = 'compute_live_migration_paused_vm'
 
