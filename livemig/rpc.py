@@ -394,14 +394,11 @@ class Rpc:
                 conf, url, allowed_remote_exmods=[exception.__name__]
             )
             parsed = oslo_messaging.TransportURL.parse(conf, url)
-        except (
-            oslo_messaging.InvalidTransportURL,
-            oslo_messaging.DriverLoadFailure,
-            ValueError,
-        ) as error:
+        except rpc_notifier.TRANSPORT_ERRORS as error:
             raise exception.ConfigurationError(
-                option='transport_url', reason=str(error)
-            ) from error
+                option='transport_url',
+                reason=rpc_notifier.why_no_transport(error),
+            ) from None
         #: The in-process bus never hangs: what is sent over it needs no
         #: thread, and an inline cast may take as long as it takes.
         self.direct = parsed.transport == 'inproc'

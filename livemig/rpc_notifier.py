@@ -15,12 +15,29 @@ from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
 
-from livemig import concurrency, context
+from livemig import concurrency, context, exception
 
 LOG = logging.getLogger(__name__)
 
 #: (versioned, publisher, context, priority, event type, payload as JSON)
 Item = tuple[bool, str, context.RequestContext, str, str, str]
+
+
+#: What an URL that leads to no transport is answered with.
+TRANSPORT_ERRORS = (
+    oslo_messaging.InvalidTransportURL,
+    oslo_messaging.DriverLoadFailure,
+    ValueError,
+)
+
+
+def why_no_transport(error: Exception) -> str:
+    """What may be told of one of these: an URL has a password in it."""
+    if isinstance(error, oslo_messaging.DriverLoadFailure):
+        return str(error)
+    # "invalid literal for int(): ..." names what stood behind the first
+    # colon, which is a password with a slash in it.
+    return 'not a URL; in a password / ? # [ ] @ : % must be %-encoded'
 
 
 class ContextsOut(oslo_messaging.NoOpSerializer):  # type: ignore[misc]
@@ -36,9 +53,16 @@ class Outbox:
     """The queue of one process' service and the thread behind it."""
 
     def __init__(self, conf: cfg.ConfigOpts, url: str | None) -> None:
-        transport = oslo_messaging.get_notification_transport(
-            conf, conf.oslo_messaging_notifications.transport_url or url
-        )
+        """:raises ConfigurationError: no such transport."""
+        try:
+            transport = oslo_messaging.get_notification_transport(
+                conf, conf.oslo_messaging_notifications.transport_url or url
+            )
+        except TRANSPORT_ERRORS as error:
+            raise exception.ConfigurationError(
+                option='[oslo_messaging_notifications] transport_url',
+                reason=why_no_transport(error),
+            ) from None
         self._transport = transport
         serializer = ContextsOut()
         self._notifiers = {

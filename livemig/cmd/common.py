@@ -74,7 +74,9 @@ def open_database(conf: cfg.ConfigOpts) -> db_api.Database:
 def make_state_path(conf: cfg.ConfigOpts) -> None:
     """:raises ConfigurationError: it cannot be made."""
     try:
-        Path(conf.state_path).mkdir(mode=0o750, parents=True, exist_ok=True)
+        # QEMU's user comes through here to the instances' disks, and needs
+        # to see nothing else.
+        Path(conf.state_path).mkdir(mode=0o711, parents=True, exist_ok=True)
     except OSError as error:
         raise exception.ConfigurationError(
             option='[DEFAULT] state_path', reason=str(error)

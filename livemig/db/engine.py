@@ -8,10 +8,11 @@ facade still makes the engine: pool, ping, fork guards, error classes.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -31,6 +32,9 @@ TRIES = 3
 
 #: How long a SQLite writer waits for its turn.
 SQLITE_BUSY_TIMEOUT_S = 10
+
+#: Nobody but its owner and group sees what is in it.
+SQLITE_MODE = 0o640
 
 _WRITER = 'livemig_writer'
 
@@ -74,10 +78,12 @@ def complete_url(connection: str) -> sa.URL:
     """
     try:
         url = sa.make_url(connection)
-    except sa_exc.ArgumentError as error:
+    except (sa_exc.ArgumentError, ValueError):
+        # What it says names what stands in the port's place, which may be
+        # part of the password.
         raise exception.ConfigurationError(
             option='[database] connection', reason='not an SQLAlchemy URL'
-        ) from error
+        ) from None
     name = _DRIVERS.get(url.drivername, url.drivername)
     url = url.set(drivername=name)
     if url.get_backend_name() == 'sqlite':
@@ -128,11 +134,26 @@ def make_engine(
     )
     engine: sa.Engine = facade.writer.get_engine()
     if sqlite:
+        event.listen(engine, 'do_connect', _make_sqlite_file)
         event.listen(engine, 'connect', _on_sqlite_connect)
         event.listen(
             engine, 'before_cursor_execute', _on_sqlite_begin, retval=True
         )
     return engine
+
+
+def _make_sqlite_file(
+    _dialect: Any, _record: Any, words: list[Any], _options: dict[str, Any]
+) -> None:
+    """SQLite itself would make it for everybody to read; its WAL gets the
+    same mode."""
+    if words[0].startswith('file:'):
+        # An URI, with options of its own.
+        return
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    # It is there already, or connecting says why it cannot be made.
+    with contextlib.suppress(OSError):
+        os.close(os.open(words[0], flags, SQLITE_MODE))
 
 
 def _on_sqlite_connect(connection: sqlite3.Connection, _record: Any) -> None:
@@ -210,7 +231,7 @@ class Transactions:
         raise AssertionError('not reached')
 
 
-@contextmanager
+@contextlib.contextmanager
 def _connect(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection; whatever prevents one makes it unreachable: no route,
     wrong password, no such database, the pool used up."""

@@ -146,6 +146,24 @@ def test_a_wrong_transport_is_a_configuration_error(url):
     assert caught.value.kwargs['option'] == 'transport_url'
 
 
+@pytest.mark.parametrize('told', [False, True])
+def test_of_a_password_nothing_is_told(told):
+    """One with a slash ends the URL's first part: it looks like a port."""
+    conf = new_conf()
+    rpc.register_opts(conf)
+    url = 'rabbit://livemig:s3/cret@broker:5672/'
+    if told:
+        conf.set_override('transport_url', url, 'oslo_messaging_notifications')
+    else:
+        conf.set_override('transport_url', url)
+    with pytest.raises(exception.ConfigurationError) as caught:
+        way = rpc.Rpc(conf, url='inproc://x/' if told else None)
+        way.notifier('compute.host1')
+    assert 'transport_url is wrong: not a URL' in str(caught.value)
+    assert 's3' not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
 # -- what arrives -------------------------------------------------------------
 def test_arguments_and_results_are_json_copies(make):
     one = make()

@@ -1,6 +1,10 @@
 """What becomes of an URL before anything connects."""
 
+import os
+import stat
+
 import pytest
+import sqlalchemy as sa
 
 from livemig import exception
 from livemig.db import engine
@@ -72,3 +76,38 @@ def test_sqlite_files_are_not(given):
 def test_what_is_no_url(given):
     with pytest.raises(exception.ConfigurationError, match='connection'):
         engine.complete_url(given)
+
+
+def test_of_a_password_nothing_is_told():
+    """Behind the last colon a port is looked for."""
+    with pytest.raises(exception.ConfigurationError) as caught:
+        engine.complete_url('postgresql://u@h:s3cret/d')
+    assert 's3cret' not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_a_sqlite_file_is_not_for_everybody(tmp_path):
+    before = os.umask(0)
+    try:
+        made = engine.make_engine(
+            f'sqlite:///{tmp_path}/livemig.sqlite',
+            max_pool_size=1,
+            max_overflow=0,
+            pool_timeout_s=1,
+        )
+        with made.connect() as one, one.begin():
+            one.execute(sa.text('CREATE TABLE t (a INTEGER)'))
+            modes = {
+                file.name: stat.S_IMODE(file.stat().st_mode)
+                for file in tmp_path.iterdir()
+            }
+        made.dispose()
+    finally:
+        os.umask(before)
+    assert {'livemig.sqlite', 'livemig.sqlite-wal'} <= set(modes)
+    assert set(modes.values()) == {0o640}
+    # One that is there is used as it is.
+    (tmp_path / 'livemig.sqlite').chmod(0o600)
+    with made.connect() as one:
+        assert one.execute(sa.text('SELECT count(*) FROM t')).scalar() == 0
+    assert (tmp_path / 'livemig.sqlite').stat().st_mode & 0o777 == 0o600
