@@ -74,6 +74,7 @@ OPERATIONS = (
         more_policies=(
             servers.ATTRIBUTES,
             servers.HOST_STATUS,
+            servers.HOST_UNKNOWN,
             servers.EXTRA_SPECS,
         ),
         success=200,

@@ -28,6 +28,12 @@ HOST_STATUS = policy.Rule(
     policy.ADMIN,
     'See whether the host of a server is up.',
 )
+HOST_UNKNOWN = policy.Rule(
+    'os_compute_api:servers:show:host_status:unknown-only',
+    policy.ADMIN,
+    'See of a server that nothing is heard of its host, if the status of '
+    'hosts may not be seen as such.',
+)
 EXTRA_SPECS = policy.Rule(
     'os_compute_api:servers:show:flavor-extra-specs',
     policy.READER_OR_ADMIN,
@@ -55,8 +61,10 @@ def sources(
     rules are asked once, not for each."""
     target = lookup.target(instances[0]) if len(instances) == 1 else None
     shows_host_status = call.since(2, 16) and call.may(HOST_STATUS, target)
+    shows_unknown_host = call.since(2, 16) and call.may(HOST_UNKNOWN, target)
     faults = _faults(call, instances)
-    services = _services(call) if shows_host_status and instances else {}
+    asked = (shows_host_status or shows_unknown_host) and instances
+    services = _services(call) if asked else {}
     shows_attributes = call.may(ATTRIBUTES, target)
     shows_extra_specs = call.since(2, 47) and call.may(EXTRA_SPECS, target)
     return [
@@ -67,6 +75,7 @@ def sources(
             service=services.get(instance.host or ''),
             shows_attributes=shows_attributes,
             shows_host_status=shows_host_status,
+            shows_unknown_host=shows_unknown_host,
             shows_extra_specs=shows_extra_specs,
         )
         for instance in instances
@@ -260,6 +269,7 @@ OPERATIONS = (
             server_filters.ALL_FILTERS,
             ATTRIBUTES,
             HOST_STATUS,
+            HOST_UNKNOWN,
             EXTRA_SPECS,
         ),
         success=200,
@@ -278,7 +288,7 @@ OPERATIONS = (
             policy.READER_OR_ADMIN,
             'Show a server.',
         ),
-        more_policies=(ATTRIBUTES, HOST_STATUS, EXTRA_SPECS),
+        more_policies=(ATTRIBUTES, HOST_STATUS, HOST_UNKNOWN, EXTRA_SPECS),
         success=200,
         response=fields.schemas(views.SINGLE_SERVER, fields.one('server')),
         errors={exception.InstanceNotFound: 404},

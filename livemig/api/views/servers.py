@@ -40,7 +40,8 @@ class ServerSource:
     """What a server's fields are made of.
 
     :ivar service: of its host; None if there is none.
-    :ivar shows_host: its host and other attributes may be told.
+    :ivar shows_attributes: its host and such may be told.
+    :ivar shows_unknown_host: of the host's status only that it is unknown.
     """
 
     call: Call
@@ -49,6 +50,7 @@ class ServerSource:
     service: Service | None = None
     shows_attributes: bool = False
     shows_host_status: bool = False
+    shows_unknown_host: bool = False
     shows_extra_specs: bool = False
 
     @property
@@ -134,8 +136,14 @@ def _progress(source: ServerSource) -> Any:
 
 
 def _host_status(source: ServerSource) -> Any:
-    if not source.shows_host_status:
-        return ABSENT
+    if source.shows_host_status:
+        return _status_of_host(source)
+    if source.shows_unknown_host and _status_of_host(source) == 'UNKNOWN':
+        return 'UNKNOWN'
+    return ABSENT
+
+
+def _status_of_host(source: ServerSource) -> str:
     if not source.instance.host:
         return ''
     service = source.service

@@ -172,6 +172,53 @@ def test_details_of_events_are_for_admins(world: World) -> None:
     assert event(ADMIN) == everybody | {'traceback', 'host', 'details'}
 
 
+def test_that_a_host_is_unknown_may_be_all_that_is_told(world: World) -> None:
+    [row] = world.store.service_list(
+        {'host': 'host1', 'binary': 'nova-compute'}
+    )
+    states = {
+        'UP': {'last_seen_at': world.clock.now()},
+        'MAINTENANCE': {'disabled': True},
+        'DOWN': {'disabled': False, 'forced_down': True},
+        'UNKNOWN': {'forced_down': False, 'last_seen_at': None},
+    }
+
+    def shown(roles):
+        answer = world.ask('GET', f'/servers/{SERVERS["active"]}', roles=roles)
+        return answer.json_body['server'].get('host_status')
+
+    for given, reader_sees in (('', None), ('role:reader', 'UNKNOWN')):
+        if given:
+            (world.directory / 'policy.yaml').write_text(
+                '"os_compute_api:servers:show:host_status:unknown-only": '
+                f'"{given}"'
+            )
+        for state, values in states.items():
+            world.store.service_update(row['uuid'], values)
+            assert shown(ADMIN) == state
+            wanted = reader_sees if state == 'UNKNOWN' else None
+            assert shown(READER) == wanted, state
+
+
+def test_a_file_that_was_written_for_nova(world: World) -> None:
+    """It may build upon rules that livemig itself does not need."""
+    (world.directory / 'policy.yaml').write_text(
+        '"os_compute_api:os-services:list": "rule:service_or_admin"\n'
+        '"os_compute_api:os-hypervisors:list": "rule:admin_or_owner"\n'
+        '"os_compute_api:servers:show": "rule:admin_api"\n'
+    )
+
+    def code(path, *roles):
+        return world.ask('GET', path, roles=roles).status_int
+
+    assert code('/os-services', 'service') == 200
+    assert code('/os-services', *READER) == 403
+    assert code('/os-hypervisors', *NOBODY) == 200
+    server = f'/servers/{SERVERS["active"]}'
+    assert code(server, *MEMBER) == 403
+    assert code(server, *ADMIN) == 200
+
+
 # -- files ------------------------------------------------------------------
 def enforcer_of(world: World) -> policy.Enforcer:
     return policy.Enforcer(
