@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from unittest.mock import ANY
 
 from tests.functional.deployment import TOLD
 
@@ -156,6 +157,15 @@ def check(deployment, instance, expected, migration=None):
         check_versioned(message, instance, migration)
     for message in legacy:
         check_legacy(message, instance)
+    if migration is not None:
+        # When all is over: the whole record, and nothing else.
+        assert last_of(versioned)['nova_object.data'] == {
+            **versioned_record(instance),
+            **REQUEST,
+        }
+        told = dict(last_of(legacy))
+        told.pop('livemig.migration', None)
+        assert told == legacy_record(instance)
     return {
         m['event_type'].removeprefix('instance.'): m['payload']
         for m in versioned
@@ -224,6 +234,131 @@ def check_versioned(message, instance, migration):
         ):
             assert told[key] == getattr(migration, key), key
         assert told['ended_at'] == iso(migration.ended_at)
+
+
+def last_of(messages):
+    """The payload of what was told last."""
+    ends = {
+        m['event_type'].removeprefix('compute.'): m['payload']
+        for m in messages
+    }
+    for name in ('unrescue.end', 'live_migration.end'):
+        if f'instance.{name}' in ends:
+            return ends[f'instance.{name}']
+    raise AssertionError(f'it has no end: {sorted(ends)}')
+
+
+#: Of the request that asked for it all.
+REQUEST = {
+    'request_id': ANY,
+    'action_initiator_user': 'operator',
+    'action_initiator_project': 'project',
+    'fault': None,
+}
+POWER = {0: 'pending', 1: 'running', 3: 'paused', 4: 'shutdown'}
+
+
+def versioned_record(instance):
+    """The record as Nova's payload shows it."""
+    return {
+        'uuid': instance.uuid,
+        'user_id': instance.user_id,
+        'tenant_id': instance.project_id,
+        'reservation_id': instance.reservation_id,
+        'display_name': instance.display_name,
+        'display_description': instance.description,
+        'host_name': instance.hostname,
+        'host': instance.host,
+        'node': instance.node,
+        'availability_zone': instance.availability_zone,
+        'image_uuid': instance.image_ref,
+        'key_name': instance.key_name,
+        'state': instance.vm_state,
+        'task_state': instance.task_state,
+        'power_state': POWER[instance.power_state],
+        'progress': instance.progress,
+        'metadata': instance.metadata,
+        'locked': instance.locked,
+        'locked_reason': instance.locked_reason,
+        'created_at': iso(instance.created_at),
+        'launched_at': iso(instance.launched_at),
+        'updated_at': iso(instance.updated_at),
+        'terminated_at': None,
+        'deleted_at': None,
+        # The image has no properties.
+        'os_type': None,
+        'architecture': None,
+        'kernel_id': '',
+        'ramdisk_id': '',
+        # What livemig does not have.
+        'auto_disk_config': 'MANUAL',
+        'ip_addresses': [],
+        'block_devices': [],
+        'shares': [],
+        'flavor': {
+            'nova_object.name': 'FlavorPayload',
+            'nova_object.namespace': 'nova',
+            'nova_object.version': '1.4',
+            'nova_object.data': {
+                'flavorid': instance.flavor['id'],
+                'name': instance.flavor['name'],
+                'memory_mb': instance.memory_mb,
+                'vcpus': instance.vcpus,
+                'root_gb': instance.root_gb,
+                'ephemeral_gb': 0,
+                'swap': 0,
+                'rxtx_factor': 1.0,
+                'vcpu_weight': 0,
+                'disabled': False,
+                'is_public': True,
+                'extra_specs': {},
+                'projects': None,
+                'description': None,
+            },
+        },
+    }
+
+
+def legacy_record(instance):
+    """The same as the unversioned form has it."""
+    launched = instance.launched_at.astimezone(datetime.UTC)
+    return {
+        'tenant_id': instance.project_id,
+        'user_id': instance.user_id,
+        'instance_id': instance.uuid,
+        'display_name': instance.display_name,
+        'reservation_id': instance.reservation_id,
+        'hostname': instance.hostname,
+        'instance_type': instance.flavor['name'],
+        'instance_type_id': int(instance.flavor['id']),
+        'instance_flavor_id': instance.flavor['id'],
+        'architecture': None,
+        'memory_mb': instance.memory_mb,
+        'disk_gb': instance.root_gb,
+        'vcpus': instance.vcpus,
+        'root_gb': instance.root_gb,
+        'ephemeral_gb': 0,
+        'host': instance.host,
+        'node': instance.node,
+        'availability_zone': instance.availability_zone,
+        'cell_name': '',
+        'created_at': str(instance.created_at),
+        'terminated_at': '',
+        'deleted_at': '',
+        'launched_at': launched.strftime('%Y-%m-%dT%H:%M:%S.%f'),
+        'image_ref_url': instance.image_ref,
+        'os_type': None,
+        'kernel_id': '',
+        'ramdisk_id': '',
+        'state': instance.vm_state,
+        'state_description': instance.task_state or '',
+        'progress': instance.progress or '',
+        'access_ip_v4': None,
+        'access_ip_v6': None,
+        'fixed_ips': [],
+        'image_meta': {'base_image_ref': instance.image_ref},
+        'metadata': instance.metadata,
+    }
 
 
 def check_legacy(message, instance):

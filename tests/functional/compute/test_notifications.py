@@ -7,6 +7,8 @@ import pytest
 from tests.functional.compute.stories import (
     ARRIVED,
     BACK,
+    BUSY,
+    CAME_BACK,
     CREATE,
     CREATED,
     END,
@@ -14,6 +16,7 @@ from tests.functional.compute.stories import (
     PLACED,
     PRE,
     PREPARED,
+    SLOW,
     UNDO,
     UNDONE,
     WORK,
@@ -25,6 +28,7 @@ from tests.functional.compute.stories import (
     split,
 )
 from tests.functional.compute.test_power import DISKS, RESCUE_IMAGE
+from tests.functional.compute.test_review import delete
 from tests.functional.deployment import TOLD
 from tests.unit.test_rpc_notifier import Stuck
 
@@ -225,6 +229,37 @@ delete.end                    deleted  -         host1 -
     )
     assert told['create.end']['nova_object.data']['power_state'] == 'running'
     assert told['create.start']['nova_object.data']['power_state'] == 'pending'
+
+
+def test_deleted_while_it_migrates(deploy):
+    """It comes back, then it goes; nobody has asked for an abort."""
+    deployment = deploy(options=SLOW)
+    instance = deployment.boot(**BUSY)
+    deployment.clock.at(30, lambda: delete(deployment, instance))
+    migration = deployment.migrate(instance)
+    deployment.settled(migration)
+    assert migration.status == 'cancelled'
+    check(
+        deployment,
+        instance,
+        {
+            'host1': CREATED
+            + (BACK.format('cancelled') + END.format('cancelled', 'host1'))
+            .replace('migrating', 'deleting')
+            .replace(' - ', ' deleting ')
+            + """
+delete.start                  active   deleting  host1 -
+delete.end                    deleted  -         host1 -
+""",
+            'host2': PREPARED + UNDONE.replace('migrating', 'deleting'),
+        },
+    )
+    assert actions_of(deployment, instance)[1:] == [
+        ('live-migration', 'operator', CAME_BACK)
+    ]
+    assert details(deployment, instance, 'live-migration')[0] == {
+        WORK: migration.reason
+    }
 
 
 def test_a_broker_that_is_stuck_delays_nothing(deploy):

@@ -16,7 +16,9 @@ from tests.functional.compute.stories import (
     FORCES,
     MOVED,
     PAUSED,
+    PLACED,
     POST_COPY,
+    PRE,
     PREPARED,
     SLOW,
     TIMED_OUT,
@@ -293,6 +295,81 @@ def test_a_transfer_that_failed(deploy):
     assert details(deployment, instance, 'live-migration')[0] == {
         WORK: migration.reason
     }
+
+
+def test_a_guest_that_is_lost(deploy):
+    """Nobody can tell where it is: nothing is rolled back."""
+    deployment = deploy(options=SLOW)
+    instance = deployment.boot(**BUSY)
+
+    def vanish():
+        with deployment.world.present():
+            source = deployment.world.hosts['host1']
+            deployment.world.destroy(source, instance.uuid)
+
+    deployment.clock.at(30, vanish)
+    migration = deployment.migrate(instance)
+    deployment.settled(instance, migration)
+    assert (instance.vm_state, instance.task_state) == ('error', None)
+    told = check(
+        deployment,
+        instance,
+        {
+            'host1': CREATED
+            + END.format('error', 'host1').replace('active', 'error '),
+            'host2': PREPARED,
+        },
+        migration,
+    )
+    end = told['live_migration.end']['livemig.migration']['nova_object.data']
+    assert end['status'] == migration.status == 'error'
+    assert 'gone from host1 and host2' in end['reason']
+    assert actions_of(deployment, instance) == [
+        CREATE,
+        (
+            'live-migration',
+            'operator',
+            [*PLACED, (WORK, 'host1', 'Error'), PRE],
+        ),
+    ]
+    assert details(deployment, instance, 'live-migration')[0] == {
+        WORK: migration.reason
+    }
+
+
+def test_aborted_in_the_queue(deploy):
+    """Nothing was begun, so nothing is rolled back."""
+    deployment = deploy(
+        options=[*SLOW, ('DEFAULT', 'max_concurrent_live_migrations', 1)]
+    )
+    first, instance = deployment.boot(**BUSY), deployment.boot()
+    before = deployment.migrate(first)
+    migration = deployment.migrate(instance)
+    migration.refresh()
+    assert migration.status == 'queued'
+    deployment.abort(migration)
+    deployment.clock.at(10, lambda: deployment.abort(before))
+    deployment.settled(instance, migration)
+    check(
+        deployment,
+        instance,
+        {
+            'host1': CREATED
+            + ABORT.replace('running', 'queued')
+            + ABORTED
+            + END.format('cancelled', 'host1')
+        },
+        migration,
+    )
+    assert actions_of(deployment, instance) == [
+        CREATE,
+        ('live-migration', 'operator', [*PLACED, (WORK, 'host1', 'Error')]),
+        (
+            'live_migration_cancel',
+            'operator',
+            [('compute_live_migration_abort', 'host1', 'Success')],
+        ),
+    ]
 
 
 def test_a_driver_that_cannot_abort(deploy):
