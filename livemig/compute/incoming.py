@@ -12,7 +12,8 @@ from oslo_log import log
 from livemig import context, exception
 from livemig.compute import power_states
 from livemig.compute.hands import Turns
-from livemig.compute.instances import Recorded
+from livemig.compute.instances import AGAIN, Recorded
+from livemig.compute.journal import AWAY
 from livemig.compute.sweep import sweep
 from livemig.notifications import Notifier, Phase
 from livemig.objects import migration_states
@@ -49,6 +50,8 @@ class Incoming:
         self._driver = driver
         self._notifier = notifier
         self._turns = Turns()
+        #: (operation, migration id) whose start has been told, but no end.
+        self._begun: set[tuple[str, int]] = set()
 
     def prepare(self, ctxt: context.RequestContext, migration_id: int) -> None:
         """:raises StateConflict: too late."""
@@ -67,7 +70,9 @@ class Incoming:
             migration, plan = self._coming(
                 ctxt, migration_id, Status.POST_MIGRATING
             )
-            with self._told(ctxt, migration, 'live_migration_post_dest'):
+            with self._told(
+                ctxt, migration, 'live_migration_post_dest', AGAIN
+            ):
                 self._driver.finish_destination(plan.guest_id, migration_id)
                 state = self._driver.guest_state(plan.guest_id)
                 job = self._driver.completed_job(plan.guest_id)
@@ -179,10 +184,22 @@ class Incoming:
         ctxt: context.RequestContext,
         migration: Migration,
         operation: str,
+        again: tuple[type[Exception], ...] = AWAY,
     ) -> Recorded:
-        """Record the event of the message and notify start and end."""
+        """Record the event of the message and notify start and end, each
+        once, however often the source has to ask.
+
+        :param again: the errors after which it does.
+        """
+        key = (operation, migration.id)
 
         def notify(phase: Phase, error: BaseException | None) -> None:
+            if phase is not Phase.START:
+                self._begun.discard(key)
+            elif key in self._begun:
+                return
+            else:
+                self._begun.add(key)
             instance = Instance.get(
                 ctxt, migration.instance_uuid, deleted=True
             )
@@ -197,6 +214,7 @@ class Incoming:
             str(migration.request_id),
             _EVENTS[operation],
             notify,
+            again,
         )
 
 

@@ -35,8 +35,16 @@ if TYPE_CHECKING:
 LOG = log.getLogger(__name__)
 
 
+#: What ends no work: it is tried again, and its event stays open.
+AGAIN = (exception.HypervisorUnavailable, *AWAY)
+
+
 class Recorded:
-    """An event of an instance action, as long as the block lasts."""
+    """An event of an instance action, as long as the block lasts.
+
+    :param again: errors after which somebody tries again: the event does
+        not end with them. (An Error would stay on the action for ever.)
+    """
 
     def __init__(
         self,
@@ -46,11 +54,13 @@ class Recorded:
         request_id: str,
         event: str,
         notify: Callable[[Phase, BaseException | None], None] | None = None,
+        again: tuple[type[Exception], ...] = (),
     ) -> None:
         self._store = ctxt.store
         self._of = (instance_uuid, request_id)
         self._values: dict[str, Any] = {'event': event, 'host': host}
         self._notify = notify or (lambda phase, error: None)
+        self._again = again
         self._refusal = ''
 
     def __enter__(self) -> Self:
@@ -70,6 +80,8 @@ class Recorded:
         error: BaseException | None,
         traceback: types.TracebackType | None,
     ) -> None:
+        if isinstance(error, self._again):
+            return
         details = self._refusal or None
         if isinstance(error, exception.LivemigError):
             details = error.message
@@ -139,6 +151,7 @@ class Instances:
             or instance.task_state != TaskState.SPAWNING
         ):
             return
+        ctxt = actions.context_of(ctxt, instance.uuid, actions.CREATE)
         notify = self._notify(ctxt, instance, 'create')
         notify(Phase.START, None)
         try:
@@ -148,12 +161,13 @@ class Instances:
                 instance.uuid,
                 str(instance.request_id),
                 'compute_build_instance',
+                again=AGAIN,
             ):
                 self._give_address(instance)
                 self._driver.spawn(
                     specs.spec_of(instance, self._guest_network)
                 )
-        except (exception.HypervisorUnavailable, *AWAY):
+        except AGAIN:
             # Nothing is known to be wrong with it: it is taken up again.
             raise
         except exception.LivemigError as exc:
@@ -224,6 +238,7 @@ class Instances:
                 'Instance %s is deleted after its migration.', instance.uuid
             )
             return
+        ctxt = actions.context_of(ctxt, instance.uuid, actions.DELETE)
         notify = self._notify(ctxt, instance, 'delete')
         with Recorded(
             ctxt,
@@ -232,6 +247,7 @@ class Instances:
             str(ctxt.request_id),
             'compute_terminate_instance',
             notify,
+            AGAIN,
         ):
             self._driver.destroy(instance.uuid)
             instance.destroy()

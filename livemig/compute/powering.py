@@ -29,9 +29,8 @@ from livemig.virt import driver as virt
 
 LOG = log.getLogger(__name__)
 
-#: How many of an instance's actions are looked through for the one that
-#: asked for what is under way: only requests that took another's place, or
-#: changed nothing of the guest, can have come after it.
+#: How many of an instance's actions are looked through for what a hard
+#: reboot took the place of.
 ACTIONS = 20
 
 
@@ -183,7 +182,11 @@ class Powering:
         row = self._asked_of(instance)
         if row is None:
             return False
-        ctxt = patience.ask(lambda: self._context_of(instance, row))
+        ctxt = patience.ask(
+            lambda: actions.context_of(
+                self._own_context(), instance.uuid, row.action
+            )
+        )
         ctxt.update_store()
         if row.displaces:
             patience.ask(lambda: self._end_displaced(ctxt, instance))
@@ -236,22 +239,6 @@ class Powering:
         if instance.host != self._host:
             return None
         return power.of(instance.task_state)
-
-    def _context_of(
-        self, instance: Instance, row: power.Operation
-    ) -> context.RequestContext:
-        """Whose request it is: the newest action of that name tells."""
-        store = instance.store
-        for found in store.action_list(instance.uuid, {}, ACTIONS):
-            if found['action'] == row.action:
-                return context.RequestContext(
-                    user_id=found['user_id'],
-                    project_id=found['project_id'],
-                    request_id=found['request_id'],
-                    is_admin=True,
-                    store=store,
-                )
-        return self._own_context()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from livemig.compute.rpcapi import TOPIC, ComputeAPI
 from livemig.compute.sweep import sweep
 from livemig.conductor import rpcapi
 from livemig.conductor.live_migrate import NOBODY_THERE, Placement
-from livemig.objects import service
+from livemig.objects import action, service
 from livemig.objects.instance import Instance
 from livemig.objects.instance_states import TaskState, VmState
 from livemig.objects.migration import Migration
@@ -132,6 +132,7 @@ class ConductorManager:
             migration.instance_uuid,
             str(migration.request_id),
             event,
+            again=NOBODY_THERE,
         )
         try:
             with recorded:
@@ -227,6 +228,7 @@ class ConductorManager:
                 {'task_state': str(TaskState.SCHEDULING)},
             ):
                 instance.add_fault(500, exc.message, None)
+                self._not_built(ctxt, instance, exc)
             return
         if instance.swap(
             {
@@ -237,6 +239,30 @@ class ConductorManager:
             {'task_state': str(TaskState.SCHEDULING)},
         ):
             self._compute_api.build_instance(ctxt, host, instance.uuid)
+
+    def _not_built(
+        self,
+        ctxt: context.RequestContext,
+        instance: Instance,
+        error: exception.LivemigError,
+    ) -> None:
+        """No host was asked to make it, so none tells of it."""
+        ctxt = action.context_of(ctxt, instance.uuid, action.CREATE)
+        with Recorded(
+            ctxt,
+            self._host,
+            instance.uuid,
+            str(instance.request_id),
+            'conductor_build_instance',
+        ) as recorded:
+            recorded.refused(error.message)
+        self._notifier.notify(
+            ctxt,
+            'create',
+            notifications.Phase.ERROR,
+            instance,
+            error=error,
+        )
 
     def _host_for(
         self, ctxt: context.RequestContext, instance: Instance

@@ -59,3 +59,24 @@ def start(
 ) -> None:
     """Record that ``action`` was asked for by this request."""
     ctxt.store.action_start(values(ctxt, instance_uuid, action))
+
+
+def context_of(
+    ctxt: context.RequestContext, instance_uuid: str, action: str
+) -> context.RequestContext:
+    """Whose request it is that is carried out: the newest ``action`` tells.
+
+    For work that outlives its message: after a restart, or after what it
+    had to wait for.
+
+    :return: ``ctxt`` itself if there is no such action.
+    """
+    for found in ctxt.store.action_list(instance_uuid, {'action': action}, 1):
+        return context.RequestContext(
+            user_id=found['user_id'],
+            project_id=found['project_id'],
+            request_id=found['request_id'],
+            is_admin=True,
+            store=ctxt.store,
+        )
+    return ctxt

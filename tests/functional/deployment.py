@@ -159,6 +159,18 @@ class Deployment:
         disks: list[dict[str, Any]] | None = None,
     ) -> Instance:
         """A running instance on ``host``."""
+        instance = self.create(host, cmdline, memory_mb, disks)
+        assert (instance.vm_state, instance.host) == ('active', host)
+        return instance
+
+    def create(
+        self,
+        host: str = 'host1',
+        cmdline: str = 'ws=16 rate=100',
+        memory_mb: int = 64,
+        disks: list[dict[str, Any]] | None = None,
+    ) -> Instance:
+        """What POST of a server does; whatever becomes of it."""
         ctxt = self.ctxt.copy()
         instance = Instance.create(
             ctxt,
@@ -190,7 +202,6 @@ class Deployment:
         )
         self.conductor_api.build_instance(ctxt, instance.uuid)
         instance.refresh()
-        assert (instance.vm_state, instance.host) == ('active', host)
         return instance
 
     def begin(self, instance: Instance, **values: Any) -> Migration:

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from livemig import exception
+from livemig.objects import action as actions
 from tests.functional.compute.stories import (
     ARRIVED,
     BACK,
@@ -22,13 +24,14 @@ from tests.functional.compute.stories import (
     WORK,
     WORKED,
     actions_of,
+    by_second,
     check,
     details,
+    initiators,
     iso,
     split,
 )
 from tests.functional.compute.test_power import DISKS, RESCUE_IMAGE
-from tests.functional.compute.test_review import delete
 from tests.functional.deployment import TOLD
 from tests.unit.test_rpc_notifier import Stuck
 
@@ -203,12 +206,33 @@ unrescue.end                  active   -          host2 -
     ]
 
 
-def test_deleted(deploy):
+def delete(deployment, instance, nudge=True):
+    """What DELETE does; by another user than made it."""
+    ctxt = by_second(deployment).context()
+    actions.start(ctxt, instance.uuid, 'delete')
+    assert instance.swap({'task_state': 'deleting'}, {})
+    if nudge:
+        deployment.compute_api.terminate_instance(ctxt, 'host1', instance.uuid)
+    return ctxt.request_id
+
+
+DELETE = (
+    'delete',
+    'second',
+    [('compute_terminate_instance', 'host1', 'Success')],
+)
+
+
+@pytest.mark.parametrize('nudge', [True, False])
+def test_deleted(deploy, nudge):
+    """It is the request of who asked, also if its message is lost."""
     deployment = deploy(options=TOLD)
     instance = deployment.boot()
     ctxt = deployment.context()
-    assert instance.swap({'task_state': 'deleting'}, {'task_state': None})
-    deployment.compute_api.terminate_instance(ctxt, 'host1', instance.uuid)
+    asked = delete(deployment, instance, nudge)
+    if not nudge:
+        deployment.stop_manager('host1')
+        deployment.start_manager('host1')
     told = check(
         deployment,
         instance,
@@ -220,6 +244,8 @@ delete.end                    deleted  -         host1 -
 """
         },
     )
+    assert actions_of(deployment, instance) == [CREATE, DELETE]
+    assert initiators(told, 'delete') == {(asked, 'second')}
     data = told['delete.end']['nova_object.data']
     gone = type(instance).get(ctxt, instance.uuid, deleted=True)
     assert data['deleted_at'] == iso(gone.deleted_at) is not None
@@ -235,11 +261,12 @@ def test_deleted_while_it_migrates(deploy):
     """It comes back, then it goes; nobody has asked for an abort."""
     deployment = deploy(options=SLOW)
     instance = deployment.boot(**BUSY)
-    deployment.clock.at(30, lambda: delete(deployment, instance))
+    asked = []
+    deployment.clock.at(30, lambda: asked.append(delete(deployment, instance)))
     migration = deployment.migrate(instance)
     deployment.settled(migration)
     assert migration.status == 'cancelled'
-    check(
+    told = check(
         deployment,
         instance,
         {
@@ -255,11 +282,114 @@ delete.end                    deleted  -         host1 -
         },
     )
     assert actions_of(deployment, instance)[1:] == [
-        ('live-migration', 'operator', CAME_BACK)
+        ('live-migration', 'operator', CAME_BACK),
+        DELETE,
     ]
+    assert initiators(told, 'delete') == {(asked[0], 'second')}
     assert details(deployment, instance, 'live-migration')[0] == {
         WORK: migration.reason
     }
+
+
+class AwayFirst:
+    """A hypervisor that is away for so many calls of one method."""
+
+    def __init__(self, manager, method, times=2):
+        self._call = getattr(manager._driver, method)
+        self._host = manager.host
+        self.left = times
+        setattr(manager._driver, method, self)
+
+    def __call__(self, *args):
+        if self.left:
+            self.left -= 1
+            raise exception.HypervisorUnavailable(
+                host=self._host, reason='its daemon is restarted'
+            )
+        return self._call(*args)
+
+
+def test_made_when_the_hypervisor_is_back(deploy):
+    """The event lasts until then, and is the request's of who asked."""
+    deployment = deploy(options=TOLD)
+    away = AwayFirst(deployment.managers['host1'], 'spawn', times=1)
+    instance = deployment.create()
+    assert (instance.vm_state, away.left) == ('building', 0)
+    assert deployment.events(instance, instance.request_id) == {
+        'compute_build_instance': (None, None)
+    }
+    deployment.managers['host1'].run_periodic_tasks()
+    instance.refresh()
+    assert instance.vm_state == 'active'
+    assert actions_of(deployment, instance) == [CREATE]
+    told = check(
+        deployment,
+        instance,
+        {'host1': CREATED.split('create.end')[0] + CREATED},
+    )
+    assert initiators(told, 'create') == {(instance.request_id, 'operator')}
+
+
+def test_deleted_when_the_hypervisor_is_back(deploy):
+    deployment = deploy(options=TOLD)
+    instance = deployment.boot()
+    manager = deployment.managers['host1']
+    away = AwayFirst(manager, 'destroy', times=1)
+    delete(deployment, instance)
+    assert away.left == 0
+    manager.run_periodic_tasks()
+    assert actions_of(deployment, instance) == [CREATE, DELETE]
+
+
+def test_finished_when_the_destinations_hypervisor_is_back(deploy):
+    """The source asks again and again; it is told once."""
+    deployment = deploy(options=TOLD)
+    away = AwayFirst(deployment.managers['host2'], 'finish_destination')
+    instance = deployment.boot()
+    migration = deployment.migrate(instance)
+    deployment.settled(instance, migration)
+    assert (migration.status, away.left) == ('completed', 0)
+    check(
+        deployment,
+        instance,
+        {
+            'host1': CREATED + MOVED + END.format('completed', 'host2'),
+            'host2': PREPARED + ARRIVED,
+        },
+        migration,
+    )
+    assert actions_of(deployment, instance) == [
+        CREATE,
+        ('live-migration', 'operator', WORKED),
+    ]
+
+
+def test_no_host_can_make_it(deploy):
+    deployment = deploy(options=TOLD)
+    instance = deployment.create(memory_mb=10**9)
+    assert actions_of(deployment, instance) == [
+        (
+            'create',
+            'operator',
+            [('conductor_build_instance', 'conductor1', 'Error')],
+        )
+    ]
+    said, request_id = details(deployment, instance, 'create')
+    assert 'host1: ' in said['conductor_build_instance']
+    old, new = deployment.told(instance)
+    for message, publisher, event_type in (
+        (old, 'compute_task.conductor1', 'compute.instance.create.error'),
+        (new, 'nova-conductor:conductor1', 'instance.create.error'),
+    ):
+        assert message['publisher_id'] == publisher
+        assert message['event_type'] == event_type
+        assert message['priority'] == 'ERROR'
+    data = new['payload']['nova_object.data']
+    assert (data['state'], data['host']) == ('error', 'host1')
+    assert data['request_id'] == request_id
+    fault = data['fault']['nova_object.data']
+    assert fault['exception'] == 'NoValidHost'
+    assert fault['exception_message'] == said['conductor_build_instance']
 
 
 def test_a_broker_that_is_stuck_delays_nothing(deploy):
