@@ -323,7 +323,8 @@ def _write(file: Path, options: Options) -> None:
             name: str(value) for name, value in values.items() if value != ''
         }
     temporary = file.with_suffix('.new')
-    with temporary.open('w') as out:
+    # There are passwords in it.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with open(os.open(temporary, flags, 0o600), 'w') as out:
         text.write(out)
-    temporary.chmod(0o600)
     temporary.rename(file)

@@ -60,7 +60,7 @@ class Tempest:
         self._cloud = cloud
         self._python = environment(cache_root(), 'tempest', REQUIREMENTS)
         self.directory = cloud.directory / f'tempest-{secrets.token_hex(3)}'
-        self.directory.mkdir()
+        self.directory.mkdir(mode=0o700)
         accounts = self.directory / 'accounts.yaml'
         accounts.write_text(yaml.safe_dump(self._accounts()))
         accounts.chmod(0o600)
