@@ -107,26 +107,22 @@ _MIGRATION_LATER: tuple[Field, ...] = (
         first=V(2, 80),
     ),
 )
-#: Name on the wire, its type, the attribute.
-_OWN: tuple[tuple[str, Schema, str], ...] = (
-    ('old_flavor_id', NULLABLE_STRING, 'old_flavor_id'),
-    ('new_flavor_id', NULLABLE_STRING, 'new_flavor_id'),
-    ('reason', NULLABLE_STRING, 'reason'),
-    ('completed_by', NULLABLE_STRING, 'completed_by'),
-    ('downtime_ms', NULLABLE_INT, 'downtime_ms'),
-    ('pass_number', NULLABLE_INT, 'pass_number'),
-    ('dirty_rate_bytes_per_s', NULLABLE_INT, 'dirty_bytes_per_s'),
-    ('elapsed_s', NULLABLE_NUMBER, 'elapsed_s'),
-    ('timeout_s', NULLABLE_INT, 'timeout_s'),
+#: Name on the wire, its type, where it comes from.
+_OWN: tuple[tuple[str, Schema, Callable[[MigrationSource], Any]], ...] = (
+    ('old_flavor_id', NULLABLE_STRING, _migration('old_flavor_id')),
+    ('new_flavor_id', NULLABLE_STRING, _migration('new_flavor_id')),
+    # It names hosts, and says what their hypervisors said.
+    ('reason', NULLABLE_STRING, _host('reason')),
+    ('completed_by', NULLABLE_STRING, _migration('completed_by')),
+    ('downtime_ms', NULLABLE_INT, _migration('downtime_ms')),
+    ('pass_number', NULLABLE_INT, _migration('pass_number')),
+    ('dirty_rate_bytes_per_s', NULLABLE_INT, _migration('dirty_bytes_per_s')),
+    ('elapsed_s', NULLABLE_NUMBER, _migration('elapsed_s')),
+    ('timeout_s', NULLABLE_INT, _migration('timeout_s')),
+    ('throughput_bytes_per_s', NULLABLE_INT, _throughput),
 )
-_MIGRATION_OWN: tuple[Field, ...] = (
-    *(
-        Field(name, schema, _migration(column), first=V(2, 202))
-        for name, schema, column in _OWN
-    ),
-    Field(
-        'throughput_bytes_per_s', NULLABLE_INT, _throughput, first=V(2, 202)
-    ),
+_MIGRATION_OWN: tuple[Field, ...] = tuple(
+    Field(name, schema, get, first=V(2, 202)) for name, schema, get in _OWN
 )
 
 SERVER_MIGRATION: tuple[Field, ...] = (
