@@ -1,6 +1,7 @@
 """What all commands share: the service, the clock and some arguments."""
 
 import argparse
+import inspect
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,10 @@ class Operation(command.Command):
 
     app: 'Shell'
 
+    #: What a person types to abort a migration; the openstackclient has a
+    #: command of its own for it.
+    abort_words = 'livemig live-migration-abort'
+
     @property
     def compute(self) -> 'Compute':
         return self.app.compute
@@ -32,6 +37,11 @@ class Operation(command.Command):
     @property
     def clock(self) -> Clock:
         return self.app.clock
+
+    def get_description(self) -> str:
+        """The docstring, whose first line is a title and has no full stop:
+        argparse makes one paragraph of all."""
+        return (inspect.getdoc(type(self)) or '').replace('\n\n', '. ', 1)
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         try:

@@ -19,10 +19,17 @@ Json: TypeAlias = dict[str, Any]
 UNAVAILABLE = frozenset({502, 503, 504})
 
 _ERROR_OF_STATUS: dict[int, type[errors.ClientError]] = {
+    401: errors.WrongUse,
     403: errors.Refused,
     404: errors.NotFound,
     409: errors.Refused,
 } | dict.fromkeys(UNAVAILABLE, errors.Unreachable)
+
+#: What to do about a 401.
+CHECK_CREDENTIALS = (
+    'Check the user name, password or token that --os-* options, OS_* '
+    'variables or clouds.yaml give.'
+)
 
 _SOCKET_ERROR = re.compile(
     r'connection to (?P<url>\S+): .*\[Errno -?\d+\] (?P<why>[^\'")]+)'
@@ -142,6 +149,12 @@ class Compute:
     def post(self, path: str, body: Json) -> Json:
         return self._request('POST', path, json=body)
 
+    def put(self, path: str, body: Json) -> Json:
+        """:raises Refused: also for 400: the body is ours and fits."""
+        return self._request(
+            'PUT', path, bad_request=errors.Refused, json=body
+        )
+
     def act(self, path: str, name: str, value: object = None) -> None:
         """Do something to an existing thing.
 
@@ -242,10 +255,18 @@ def _told_as_ours() -> Iterator[None]:
     except exceptions.ConnectionError as error:
         raise errors.Unreachable(_unreachable(error)) from error
     except exceptions.HttpError as error:
-        kind = errors.ClientError
+        kind: type[errors.ClientError] = errors.ClientError
+        text = f'Cannot authenticate: {error}'
         if error.http_status in UNAVAILABLE:
             kind = errors.Unreachable
-        raise kind(f'Cannot authenticate: {error}') from error
+        elif error.http_status == 401:
+            kind = errors.WrongUse
+            text = f'{text.removesuffix(".")}. {CHECK_CREDENTIALS}'
+        raise kind(text) from error
+    except exceptions.AuthorizationFailure as error:
+        raise errors.WrongUse(
+            f'Cannot authenticate: {error}. {CHECK_CREDENTIALS}'
+        ) from error
     except exceptions.ClientException as error:
         raise errors.ClientError(str(error)) from error
 
@@ -272,7 +293,8 @@ def _refusal(
     told = f'HTTP {status}'
     if request_id:
         told += f', request {request_id}'
-    return kind(f'{_message(answer)} ({told})')
+    text = f'{_message(answer)} ({told})'
+    return kind(f'{text} {CHECK_CREDENTIALS}' if status == 401 else text)
 
 
 def _message(answer: 'requests.Response') -> str:

@@ -4,7 +4,9 @@ The libraries are imported when they are used: `livemig --help` needs none.
 """
 
 import argparse
+import getpass
 import logging
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +14,8 @@ from livemig.client import errors, microversion
 
 if TYPE_CHECKING:
     from keystoneauth1.adapter import Adapter
+    from keystoneauth1.session import Session
+    from openstack.config.cloud_region import CloudRegion
 
 SERVICE_TYPE = 'compute'
 
@@ -106,7 +110,6 @@ def connect(options: argparse.Namespace) -> Connection:
     import keystoneauth1.exceptions
     import openstack.config
     import openstack.exceptions
-    from keystoneauth1.adapter import Adapter
 
     # It tells at warning level what is told here as an error anyway.
     logging.getLogger('keystoneauth.discovery').setLevel(logging.ERROR)
@@ -115,7 +118,11 @@ def connect(options: argparse.Namespace) -> Connection:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', DeprecationWarning)
             warnings.simplefilter('ignore', PendingDeprecationWarning)
-            config = openstack.config.OpenStackConfig(app_name='livemig')
+            config = openstack.config.OpenStackConfig(
+                app_name='livemig',
+                # A password that is missing is asked for, of a person only.
+                pw_func=_ask_password if sys.stdin.isatty() else None,
+            )
             region = config.get_one(argparse=_given(options))
         region.config['api_timeout'] = float(
             region.config.get('api_timeout') or ANSWER_TIMEOUT_S
@@ -131,6 +138,16 @@ def connect(options: argparse.Namespace) -> Connection:
             f'Cannot authenticate: {error} (see "livemig --help": give '
             f'--os-cloud, OS_* variables or --os-* options)'
         ) from error
+    return of(session, region)
+
+
+def of(session: 'Session', region: 'CloudRegion') -> Connection:
+    """The compute API of a cloud.
+
+    :raises WrongUse: if the microversion configured is none.
+    """
+    from keystoneauth1.adapter import Adapter
+
     return Connection(
         Adapter(
             session,
@@ -144,6 +161,10 @@ def connect(options: argparse.Namespace) -> Connection:
         _asked(region),
         _image_endpoint(region),
     )
+
+
+def _ask_password(prompt: str | None = None) -> str:
+    return getpass.getpass(prompt or 'Password: ')
 
 
 def _image_endpoint(region: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Commands on what surrounds servers: actions, flavors, hosts."""
+"""Commands on what surrounds servers: actions, flavors, images."""
 
 import argparse
 from typing import Any
@@ -43,14 +43,6 @@ _IMAGE_COLUMNS = (
     Column('ID', 'id'),
     Column('Name', 'name'),
     Column('Status', 'status'),
-)
-_HOST_COLUMNS = (
-    Column('Host', 'host'),
-    Column('Binary', 'binary'),
-    Column('Status', 'status', 2),
-    Column('State', 'state', 1),
-    Column('Updated At', 'updated_at', 3, cells.Moment),
-    Column('Disabled Reason', 'disabled_reason', 4, wraps=True),
 )
 
 
@@ -106,11 +98,3 @@ class ListImages(base.Listing):
     def take_action(self, parsed_args: argparse.Namespace) -> Table:
         rows = self.compute.images()
         return self.table(parsed_args, list(rows), _IMAGE_COLUMNS)
-
-
-class ListHosts(base.Listing):
-    """List hosts, their services and whether these are up"""
-
-    def take_action(self, parsed_args: argparse.Namespace) -> Table:
-        rows = self.compute.get('/os-services')['services']
-        return self.table(parsed_args, rows, _HOST_COLUMNS)

@@ -21,12 +21,49 @@ UNICODE = Arrows('↓', '↑', '→')
 ASCII = Arrows('(falling)', '(growing)', '(steady)')
 
 
-def line(now: progress.Progress, arrows: Arrows = UNICODE) -> str:
+class Form(NamedTuple):
+    """How much a line says besides its numbers."""
+
+    total: bool
+    words: bool
+
+
+FULL = Form(total=True, words=True)
+#: From long to short. All have the same moving numbers: a line that is cut
+#: lacks the very last ones, which are the time and the timeout.
+_FORMS = (FULL, Form(total=False, words=True), Form(total=False, words=False))
+
+
+def line(
+    now: progress.Progress, arrows: Arrows = UNICODE, form: Form = FULL
+) -> str:
     """What is known now; a running migration and an ended one alike."""
     if now.ended:
         return _end_line(now)
-    parts = [_phase(now), _remaining(now, arrows), *_rates(now), _time(now)]
+    parts = [
+        _phase(now, form),
+        _remaining(now, arrows, form),
+        *_rates(now),
+        _time(now),
+    ]
     return '  '.join(part for part in parts if part)
+
+
+def fitting(
+    now: progress.Progress, migration_id: int, arrows: Arrows, width: int
+) -> str:
+    """The line of a running migration, with its id, that fits a terminal.
+
+    :param width: in characters; what does not fit even in the shortest form
+        is cut.
+    """
+    text = ''
+    for form in _FORMS:
+        title = f'migration {migration_id}' if form.words else migration_id
+        text = f'{title}  {line(now, arrows, form)}'
+        if len(text) <= width:
+            break
+    return text[:width]
 
 
 def as_json(now: progress.Progress, **ids: object) -> str:
@@ -63,22 +100,25 @@ def duration(seconds: float) -> str:
     return f'{minute}:{second:02}'
 
 
-def _phase(now: progress.Progress) -> str:
+def _phase(now: progress.Progress, form: Form) -> str:
     text = now.phase
     if now.phase == progress.RE_COPYING:
         more = '' if now.pass_exact else '+'
-        text = f'{text}, pass {now.pass_number}{more}'
+        number = f'pass {now.pass_number}{more}'
+        text = f'{text}, {number}' if form.words else number
     return text if now.percent is None else f'{text} {now.percent}%'
 
 
-def _remaining(now: progress.Progress, arrows: Arrows) -> str:
+def _remaining(now: progress.Progress, arrows: Arrows, form: Form) -> str:
     left = now.sample.remaining_bytes
     total = now.sample.total_bytes
     # A total of nought is a job that has not counted yet, and nothing left
     # of nothing would read like a finished one.
     if left is None or not total:
         return ''
-    text = f'{_mib(left)} left of {_mib(total)}'
+    text = f'{_mib(left)} left'
+    if form.total:
+        text += f' of {_mib(total)}'
     if now.trend is None:
         return text
     return f'{text} {getattr(arrows, now.trend)}'

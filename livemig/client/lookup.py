@@ -38,6 +38,22 @@ def server_uuid(compute: Compute, server: str) -> str:
     return str(found[0]['id'])
 
 
+def server(compute: Compute, uuid: str) -> Json:
+    """What the service tells of a server.
+
+    :raises NotFound: if there is none.
+    """
+    told: Json = compute.get(f'/servers/{uuid}')['server']
+    return told
+
+
+def why_error(server: Json) -> str:
+    """Why a server is in status ERROR, as the service tells it."""
+    fault = server.get('fault') or {}
+    reason = fault.get('message') or 'the service gives no reason'
+    return f'Server {server["id"]} is in status ERROR: {reason}'
+
+
 def flavor_id(compute: Compute, flavor: str) -> str:
     """The id of the flavor with that id or exactly that name; ids first.
 

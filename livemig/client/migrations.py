@@ -7,6 +7,7 @@ from cliff import show
 
 from livemig.client import base, cells, lookup, watching
 from livemig.client.listing import Column, Table
+from livemig.client.progress import UNFINISHED
 
 _SERVER_COLUMNS = (
     Column('ID', 'id'),
@@ -183,10 +184,16 @@ class ListMigrations(base.Listing):
         parser.add_argument(
             '--host', help='only those from or to this host', metavar='HOST'
         )
-        parser.add_argument(
+        statuses = parser.add_mutually_exclusive_group()
+        statuses.add_argument(
             '--status',
             help='only those with this status, for instance '
             '"running (post-copy)"',
+        )
+        statuses.add_argument(
+            '--in-progress',
+            action='store_true',
+            help='only those that have not ended',
         )
         parser.add_argument(
             '--server', help='only those of this server, by uuid or name'
@@ -205,18 +212,31 @@ class ListMigrations(base.Listing):
         uuid = None
         if parsed_args.server:
             uuid = self.server_uuid(parsed_args)
-        rows = self.compute.pages(
-            '/os-migrations',
-            'migrations',
-            limit=parsed_args.limit,
-            host=parsed_args.host,
-            status=parsed_args.status,
-            instance_uuid=uuid,
-        )
+        statuses = [parsed_args.status]
+        if parsed_args.in_progress:
+            statuses = list(UNFINISHED)
+        # One question a status, in the order of a migration's life: so one
+        # that goes on meanwhile is seen, perhaps twice, and its last status
+        # is told.
+        rows = {
+            row['id']: row
+            for status in statuses
+            for row in self.compute.pages(
+                '/os-migrations',
+                'migrations',
+                limit=parsed_args.limit,
+                host=parsed_args.host,
+                status=status,
+                instance_uuid=uuid,
+            )
+        }
+        if parsed_args.in_progress:
+            newest = sorted(rows, reverse=True)[: parsed_args.limit]
+            rows = {number: rows[number] for number in newest}
         columns: tuple[Column, ...] = _COLUMNS
         if self.compute.speaks('2.202'):
             columns += _COLUMNS_2_202
-        return self.table(parsed_args, list(rows), columns)
+        return self.table(parsed_args, list(rows.values()), columns)
 
 
 class WatchMigration(_OfMigration):

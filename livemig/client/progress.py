@@ -14,6 +14,16 @@ import datetime
 
 from livemig.client.errors import printable
 
+#: Statuses from which something follows, in the order of a migration's life.
+#: Nova has them all but the post-copy one.
+UNFINISHED = (
+    'accepted',
+    'queued',
+    'preparing',
+    'running',
+    'running (post-copy)',
+    'post-migrating',
+)
 #: Statuses from which nothing follows.
 FINAL = frozenset({'completed', 'cancelled', 'failed', 'error'})
 

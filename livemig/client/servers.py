@@ -88,7 +88,7 @@ class CreateServer(base.Operation, show.ShowOne):
             self.waiter(
                 parsed_args, f'server {uuid} is still being created'
             ).until(lambda: _running(self.compute, uuid))
-        return _sheet(_server(self.compute, uuid))
+        return _sheet(lookup.server(self.compute, uuid))
 
 
 class ListServers(base.Listing):
@@ -128,7 +128,9 @@ class ShowServer(base.Operation, show.ShowOne):
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        return _sheet(_server(self.compute, self.server_uuid(parsed_args)))
+        return _sheet(
+            lookup.server(self.compute, self.server_uuid(parsed_args))
+        )
 
 
 class DeleteServer(base.Operation):
@@ -207,11 +209,6 @@ class MigrateServer(base.Operation):
             )
 
 
-def _server(compute: Compute, uuid: str) -> Json:
-    server: Json = compute.get(f'/servers/{uuid}')['server']
-    return server
-
-
 def _sheet(server: Json) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     shown = {
         field: server[key] for field, key in _FIELDS.items() if key in server
@@ -220,23 +217,17 @@ def _sheet(server: Json) -> tuple[tuple[str, ...], tuple[Any, ...]]:
 
 
 def _running(compute: Compute, uuid: str) -> bool | None:
-    server = _server(compute, uuid)
+    server = lookup.server(compute, uuid)
     if server['status'] == 'ERROR':
-        raise errors.EndedOtherwise(_why(server))
+        raise errors.EndedOtherwise(lookup.why_error(server))
     return True if server['status'] == 'ACTIVE' else None
 
 
 def _gone(compute: Compute, uuid: str) -> bool | None:
     try:
-        server = _server(compute, uuid)
+        server = lookup.server(compute, uuid)
     except errors.NotFound:
         return True
     if server['status'] == 'ERROR':
-        raise errors.EndedOtherwise(_why(server))
+        raise errors.EndedOtherwise(lookup.why_error(server))
     return True if server['status'] == 'DELETED' else None
-
-
-def _why(server: Json) -> str:
-    fault = server.get('fault') or {}
-    reason = fault.get('message') or 'the service gives no reason'
-    return f'Server {server["id"]} is in status ERROR: {reason}'

@@ -144,23 +144,26 @@ def follow(migration: Migration, waiter: Waiter, teller: Teller) -> None:
 class TerminalTeller:
     """One line that is written over and over."""
 
-    def __init__(self, out: TextIO, title: str) -> None:
+    def __init__(self, out: TextIO, migration_id: int) -> None:
         self._out = out
-        self._title = errors.printable(title)
+        self._id = migration_id
+        self._title = f'migration {migration_id}'
         encoding = (out.encoding or '').lower().replace('-', '')
         self._arrows = lines.UNICODE if encoding == 'utf8' else lines.ASCII
         self._open = False
 
     def tell(self, now: progress.Progress) -> None:
         if now.ended:
-            # A reason follows as the error's, in full.
-            self._write(lines.outcome(now))
+            # Nothing is written over it, so it may take two lines. A reason
+            # follows as the error's, in full.
+            self._write(f'{self._title}  {lines.outcome(now)}')
             self.close()
-        else:
-            self._write(lines.line(now, self._arrows))
+            return
+        self._write(lines.fitting(now, self._id, self._arrows, self._width()))
 
     def tell_silence(self, silent_s: float) -> None:
-        self._write(f'no answer from the service for {silent_s:.0f} s')
+        text = f'no answer from the service for {silent_s:.0f} s'
+        self._write(f'{self._title}  {text}'[: self._width()])
 
     def close(self) -> None:
         if self._open:
@@ -168,10 +171,14 @@ class TerminalTeller:
             self._out.flush()
         self._open = False
 
+    def _width(self) -> int:
+        """Asked each time: a person may resize the terminal. One column is
+        left free, since in the last one some terminals start a new line."""
+        return max(20, shutil.get_terminal_size().columns - 1)
+
     def _write(self, text: str) -> None:
-        width = max(20, shutil.get_terminal_size().columns - 1)
         # Back to the margin, write, erase what an older line left behind.
-        self._out.write(f'\r{f"{self._title}  {text}"[:width]}\x1b[K')
+        self._out.write(f'\r{text}\x1b[K')
         self._out.flush()
         self._open = True
 

@@ -1,6 +1,7 @@
 """Following a migration from a command: which one, told how, how long."""
 
 import argparse
+import os
 import sys
 from typing import TextIO
 
@@ -35,7 +36,7 @@ def follow_new(
 
     def begun() -> int | None:
         # In this order: a migration that begins and ends in between is seen.
-        server = operation.compute.get(f'/servers/{uuid}')['server']
+        server = lookup.server(operation.compute, uuid)
         rows = lookup.migrations_of(operation.compute, uuid)
         new = {int(row['id']) for row in rows} - known
         if new:
@@ -60,7 +61,7 @@ def follow(
 ) -> None:
     """Tell about one migration until it ends."""
     still = (
-        f'migration {migration_id} goes on ("livemig live-migration-abort '
+        f'migration {migration_id} goes on ("{operation.abort_words} '
         f'{parsed_args.server} {migration_id}" would abort it)'
     )
     waiter = waiter or operation.waiter(parsed_args, still)
@@ -81,9 +82,9 @@ def _teller(
     migration_id: int,
     as_json: bool,
 ) -> watch.Teller:
-    title = f'migration {migration_id}'
     if as_json:
         return watch.JsonTeller(out, uuid, migration_id)
-    if out.isatty():
-        return watch.TerminalTeller(out, title)
-    return watch.PlainTeller(out, title, operation.clock)
+    # A dumb terminal knows no way to erase a line.
+    if out.isatty() and os.environ.get('TERM') != 'dumb':
+        return watch.TerminalTeller(out, migration_id)
+    return watch.PlainTeller(out, f'migration {migration_id}', operation.clock)

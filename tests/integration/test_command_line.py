@@ -135,6 +135,8 @@ def test_everything_that_is_listed_and_shown(cloud, guest):
     assert one['dest_compute'] == 'host2'
     (every,) = told(cloud, 'migration', 'list', '--server', 'busy')
     assert (every['ID'], every['Reason']) == (migration, None)
+    (going_on,) = told(cloud, 'migration', 'list', '--in-progress')
+    assert going_on['ID'] == migration
     for words in (
         ('--status', 'completed', '--server', server),
         ('--host', 'nowhere'),
@@ -220,6 +222,31 @@ def test_created_moved_and_deleted(cloud):
     assert told(cloud, 'server', 'show', 'web')['host'] == 'host1'
     assert livemig(cloud, 'server', 'delete', 'web', '--wait')[0] == 0
     assert told(cloud, 'server', 'list') == []
+
+
+def test_a_host_is_closed_and_a_server_rescued(cloud):
+    cloud.boot('idle', 'host1')
+    reason = ('--reason', 'new disks')
+    assert livemig(cloud, 'host', 'disable', 'host2', *reason)[0] == 0
+    try:
+        shown = {
+            (h['Host'], h['Status'], h['Disabled Reason'])
+            for h in told(cloud, 'host', 'list')
+            if h['Binary'] == 'nova-compute'
+        }
+        assert ('host2', 'disabled', 'new disks') in shown
+        code, _, err = livemig(
+            cloud, 'server', 'migrate', '--live', 'idle', '--wait'
+        )
+        assert code == 5, err
+        assert 'host2: its compute service is disabled: new disks.' in err
+    finally:
+        assert livemig(cloud, 'host', 'enable', 'host2')[0] == 0
+    assert livemig(cloud, 'server', 'rescue', 'idle', '--wait')[0] == 0
+    assert told(cloud, 'server', 'show', 'idle')['status'] == 'RESCUE'
+    assert livemig(cloud, 'server', 'rescue', 'idle')[0] == 4
+    assert livemig(cloud, 'server', 'unrescue', 'idle', '--wait')[0] == 0
+    assert told(cloud, 'server', 'show', 'idle')['status'] == 'ACTIVE'
 
 
 def test_requests_on_what_runs(cloud, guest):
@@ -422,5 +449,5 @@ def test_a_member_may_not(cloud):
 
 def test_a_wrong_password(cloud):
     code, out, err = livemig(cloud, 'server', 'list', OS_PASSWORD='wrong')
-    assert (code, out) == (1, '')
+    assert (code, out) == (2, '')
     assert 'HTTP 401' in err

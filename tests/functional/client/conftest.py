@@ -1,5 +1,6 @@
 """The stand-in on loopback, and the command run against it."""
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -40,6 +41,18 @@ class Outcome:
 
 
 Run = Callable[..., Outcome]
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """The root logger is afterwards as before."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 @pytest.fixture
@@ -84,15 +97,10 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, clock: Clock) -> Run:
 
     def run(*words: str) -> Outcome:
         out, err = io.StringIO(), io.StringIO()
-        root = logging.getLogger()
-        handlers, level = list(root.handlers), root.level
-        try:
+        with quietly():
             code = shell.Shell(
                 stdin=io.StringIO(), stdout=out, stderr=err, clock=clock
             ).run([*words])
-        finally:
-            root.handlers[:] = handlers
-            root.setLevel(level)
         return Outcome(code, out.getvalue(), err.getvalue())
 
     return run

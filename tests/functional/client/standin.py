@@ -45,6 +45,8 @@ class StandIn:
     def __init__(self) -> None:
         self.lowest, self.highest = '2.1', '2.202'
         self.credentials: str | None = None
+        #: what was given to Keystone
+        self.passwords: list[str] = []
         self.servers: dict[str, dict[str, Any]] = {}
         self.migrations: dict[int, dict[str, Any]] = {}
         self.actions: dict[str, list[dict[str, Any]]] = {}
@@ -63,6 +65,24 @@ class StandIn:
             (str(uuid.UUID(int=13)), 'twin'),
         ]
         self.all_projects_allowed = True
+        self.services: list[dict[str, Any]] = [
+            {
+                'id': str(uuid.UUID(int=number)),
+                'binary': f'nova-{what}',
+                'host': host,
+                'status': 'enabled',
+                'state': 'up',
+                'updated_at': '2026-01-01T00:00:00.000000',
+                'disabled_reason': None,
+            }
+            for number, (what, host) in enumerate(
+                [
+                    ('compute', 'host1'),
+                    ('conductor', 'host1'),
+                    ('compute', 'host2'),
+                ]
+            )
+        ]
 
     # -- rows ---------------------------------------------------------------
     def server(self, name: str, **fields: Any) -> str:
@@ -156,6 +176,9 @@ class StandIn:
             self.requests.append((method, path, query, '', body))
             return self._list_images(query)
         if path.startswith('/identity/v3'):
+            if method == 'POST':
+                user = body['auth']['identity']['password']['user']
+                self.passwords.append(user['password'])
             return self._identity(base, method)
         if path == '/':
             return 200, {'versions': [self._version(base)]}
@@ -346,6 +369,7 @@ class StandIn:
             and query.get('host', 'host1')
             in (row['source_compute'], row['dest_compute'])
         ]
+        self._then('listed', query)
         return self._page('migrations', rows, query)
 
     def list_actions(self, server_id: str, **_: Any) -> tuple[int, Any]:
@@ -387,20 +411,22 @@ class StandIn:
             page['next'] = f'/v2/images?marker={rows[end - 1]["id"]}'
         return 200, page
 
-    def list_services(self, **_: Any) -> tuple[int, Any]:
-        return 200, {
-            'services': [
-                {
-                    'id': str(uuid.UUID(int=1)),
-                    'binary': 'nova-compute',
-                    'host': 'host1',
-                    'status': 'enabled',
-                    'state': 'up',
-                    'updated_at': '2026-01-01T00:00:00.000000',
-                    'disabled_reason': None,
-                }
-            ]
-        }
+    def list_services(
+        self, query: dict[str, str], **_: Any
+    ) -> tuple[int, Any]:
+        rows = [
+            row
+            for row in self.services
+            if all(query.get(name, row[name]) == row[name] for name in row)
+        ]
+        return 200, {'services': rows}
+
+    def update_service(
+        self, service_id: str, body: Any, **_: Any
+    ) -> tuple[int, Any]:
+        (row,) = (row for row in self.services if row['id'] == service_id)
+        row.update(body)
+        return 200, {'service': row}
 
     def _then(self, what: str, *given: Any) -> None:
         if what in self.on:
@@ -450,4 +476,5 @@ _ROUTES: list[tuple[str, str, Callable[..., tuple[int, Any]]]] = [
     ('GET', '/flavors', StandIn.list_flavors),
     ('GET', '/flavors/detail', StandIn.list_flavors),
     ('GET', '/os-services', StandIn.list_services),
+    ('PUT', '/os-services/([^/]+)', StandIn.update_service),
 ]

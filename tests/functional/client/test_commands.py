@@ -238,6 +238,63 @@ def test_migrate(
     assert 'livemig migration watch web' in outcome.err
 
 
+@pytest.mark.parametrize(
+    ('words', 'action', 'value', 'status'),
+    [
+        ('rescue', 'rescue', None, 'RESCUE'),
+        (
+            'rescue --image img',
+            'rescue',
+            {'rescue_image_ref': IMAGE},
+            'RESCUE',
+        ),
+        ('unrescue', 'unrescue', None, 'ACTIVE'),
+    ],
+)
+def test_rescue_and_unrescue(
+    livemig: Run,
+    standin: StandIn,
+    clock: Clock,
+    words: str,
+    action: str,
+    value: Any,
+    status: str,
+) -> None:
+    server = standin.server('web', status='SHUTOFF')
+    row = standin.servers[server]
+
+    def begin(_: str) -> None:
+        row['OS-EXT-STS:task_state'] = 'busy'
+        done = {'status': status, 'OS-EXT-STS:task_state': None}
+        clock.at(4, lambda: row.update(done))
+
+    standin.on[action] = begin
+    outcome = livemig('server', *words.split(), 'web', '--wait')
+    assert (outcome.code, outcome.out) == (0, '')
+    assert clock.monotonic_s() == 4
+    assert standin.asked('POST') == [
+        (f'/v2.1/servers/{server}/action', {action: value})
+    ]
+
+
+@pytest.mark.parametrize(
+    ('status', 'told'),
+    [('ERROR', 'is in status ERROR: No'), ('ACTIVE', 'ACTIVE, not RESCUE')],
+)
+def test_a_rescue_that_fails(
+    livemig: Run, standin: StandIn, status: str, told: str
+) -> None:
+    fault = {'fault': {'message': 'No such disk.'}}
+    server = standin.server('web')
+    standin.on['rescue'] = lambda _: standin.servers[server].update(
+        {'status': status, **fault}
+    )
+    assert livemig('server', 'rescue', 'web').code == 0
+    outcome = livemig('server', 'rescue', 'web', '--wait')
+    assert outcome.code == 5
+    assert told in outcome.err
+
+
 def test_migrate_must_be_live(livemig: Run, standin: StandIn) -> None:
     standin.server('web')
     assert livemig('server', 'migrate', 'web').code == 2
@@ -364,6 +421,29 @@ def test_list_migrations(livemig: Run, standin: StandIn) -> None:
     }
 
 
+def test_list_migrations_in_progress(livemig: Run, standin: StandIn) -> None:
+    """Also one that goes on while the list is made."""
+    server = standin.server('web')
+    statuses = ['running (post-copy)', 'completed', 'queued', 'accepted']
+    for status in statuses:
+        standin.migration(server, status)
+    words = ('migration', 'list', '--in-progress', '--host', 'host2')
+    columns = ('-c', 'ID', '-c', 'Status', '-f', 'value')
+    assert livemig(*words, *columns).out.splitlines() == [
+        '4 accepted',
+        '3 queued',
+        '1 running (post-copy)',
+    ]
+    assert livemig(*words, *columns, '--limit', '1').out == '4 accepted\n'
+    standin.on['listed'] = lambda query: standin.migrations[4].update(
+        status='queued' if query['status'] == 'accepted' else 'running'
+    )
+    assert livemig(*words, *columns).out.splitlines()[0] == '4 running'
+    assert {request[2].get('host') for request in standin.requests} == {
+        'host2'
+    }
+
+
 def test_list_migrations_up_to_a_limit(livemig: Run, standin: StandIn) -> None:
     standin.page_size = 2
     for _ in range(5):
@@ -408,6 +488,35 @@ def test_flavors_and_hosts(livemig: Run) -> None:
     assert flavors[0]['Name'] == 'tiny'
     hosts = livemig('host', 'list', '-f', 'json').json()
     assert (hosts[0]['Host'], hosts[0]['State']) == ('host1', 'up')
+
+
+def test_a_host_is_disabled_and_enabled(
+    livemig: Run, standin: StandIn
+) -> None:
+    def statuses() -> dict[str, tuple[str, str]]:
+        return {
+            f'{row["host"]} {row["binary"]}': (
+                row['status'],
+                row['disabled_reason'],
+            )
+            for row in standin.services
+        }
+
+    before = statuses()
+    words = ('host', 'disable', 'host1', '--reason', 'new disks')
+    assert livemig(*words).code == 0
+    # Its conductor is none of ours.
+    assert statuses() == before | {
+        'host1 nova-compute': ('disabled', 'new disks')
+    }
+    assert livemig('host', 'enable', 'host1').code == 0
+    assert [body for _, body in standin.asked('PUT')] == [
+        {'status': 'disabled', 'disabled_reason': 'new disks'},
+        {'status': 'enabled'},
+    ]
+    outcome = livemig('host', 'disable', 'host3')
+    assert outcome.code == 3
+    assert 'livemig host list' in outcome.err
 
 
 def test_other_formats(livemig: Run, standin: StandIn) -> None:

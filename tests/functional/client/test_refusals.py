@@ -95,6 +95,7 @@ def test_an_unknown_cloud(bare: Run) -> None:
         'migration watch web --timeout 0',
         'migration watch web --interval nan',
         'migration list --limit 0',
+        'migration list --in-progress --status running',
     ],
 )
 def test_wrong_usage(livemig: Run, standin: StandIn, words: str) -> None:
@@ -120,6 +121,7 @@ def test_help_of_a_command(bare: Run, flag: str) -> None:
     outcome = bare('migration', 'watch', flag)
     assert outcome.code == 0
     assert outcome.out.startswith('usage: livemig migration watch')
+    assert 'until it has ended. On a terminal' in outcome.out
     assert 'exit codes:' not in outcome.out
 
 
@@ -212,6 +214,7 @@ def test_a_version_that_is_none(
         ('2.22', 'migration watch web 1', '2.23'),
         ('2.58', 'migration list --limit 1', '2.59'),
         ('2.73', 'server create w --flavor 1 --image i --host h', '2.74'),
+        ('2.52', 'host disable host1', '2.53'),
     ],
 )
 def test_a_command_that_needs_more(
@@ -237,8 +240,9 @@ def test_http_basic_by_options(
     ]
     assert bare(*words, 'secret').code == 0
     outcome = bare(*words, 'wrong')
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert 'HTTP 401' in outcome.err
+    assert 'Check the user name' in outcome.err
     assert 'wrong' not in outcome.err
 
 
@@ -329,5 +333,18 @@ def test_keystone_that_refuses(
         *('--os-project-name', 'p', '--os-user-domain-name', 'd'),
         *('--os-project-domain-name', 'd'),
     )
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert 'Who are you?' in outcome.err
+    assert 'Check the user name' in outcome.err
+
+
+def test_a_password_that_nobody_can_be_asked_for(
+    bare: Run, standin: StandIn, address: str
+) -> None:
+    outcome = bare(
+        *('server', 'list', '--os-auth-type', 'http_basic'),
+        *('--os-endpoint', f'{address}/v2.1', '--os-username', 'admin'),
+    )
+    assert outcome.code == 2
+    assert outcome.err.startswith('Cannot authenticate: ')
+    assert 'clouds.yaml' in outcome.err

@@ -10,6 +10,7 @@ import sys
 from livemig import client
 from livemig.client import base, errors, shell
 
+OPENSTACK = 'openstack.livemig.v2'
 DOCUMENT = (
     pathlib.Path(__file__).parents[3]
     / 'doc'
@@ -19,10 +20,12 @@ DOCUMENT = (
 )
 
 
-def registered() -> dict[str, type[base.Operation]]:
+def registered(
+    group: str = shell.NAMESPACE,
+) -> dict[str, type[base.Operation]]:
     return {
         entry.name.replace('_', ' '): entry.load()
-        for entry in importlib.metadata.entry_points(group=shell.NAMESPACE)
+        for entry in importlib.metadata.entry_points(group=group)
     }
 
 
@@ -63,6 +66,17 @@ def test_every_command_and_exit_code_is_documented() -> None:
         assert f'\n{name}\n~' in text, name
     for code, meaning in errors.EXIT_CODES:
         assert f'   * - {code}\n     - {meaning}' in text, code
+
+
+def test_every_command_for_openstack_is_one_of_livemig() -> None:
+    commands = registered(OPENSTACK)
+    assert commands
+    ours = tuple(written())
+    text = DOCUMENT.with_name('openstackclient.rst').read_text()
+    for name, command in commands.items():
+        assert issubclass(command, ours), name
+        assert command.__doc__, name
+        assert f'\n{name}\n{"=" * len(name)}\n' in text, name
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:

@@ -1,5 +1,6 @@
 """What is said of a migration, for samples as services give them."""
 
+import dataclasses
 import datetime
 import json
 from typing import Any
@@ -289,6 +290,25 @@ def test_trends_without_unicode() -> None:
     up = follow([sample(0, sent=0, left=8), sample(1, sent=1, left=9)])
     assert '(falling)' in lines.line(down[-1], lines.ASCII)
     assert '(growing)' in lines.line(up[-1], lines.ASCII)
+
+
+def test_forms_from_wide_to_narrow() -> None:
+    growing = [sample(0, sent=1200, left=8), sample(1, sent=1300, left=9)]
+    now = follow([dataclasses.replace(s, elapsed_s=61.0) for s in growing])[-1]
+    wide = (
+        'migration 12  re-copying, pass 3+  9.0 MiB left of 1000 MiB ↑  '
+        '100 MiB/s  dirtied ~101 MiB/s  1:01'
+    )
+    middle = wide.replace(' of 1000 MiB', '')
+    narrow = middle.replace('migration 12', '12').replace('re-copying, ', '')
+
+    def fitting(width: int) -> str:
+        return lines.fitting(now, 12, lines.UNICODE, width)
+
+    assert fitting(200) == fitting(len(wide)) == wide
+    assert fitting(len(wide) - 1) == fitting(len(middle)) == middle
+    assert fitting(len(middle) - 1) == fitting(len(narrow)) == narrow
+    assert fitting(len(narrow) - 1) == narrow[:-1]
 
 
 def test_json_says_what_is_unknown_and_what_is_estimated() -> None:
