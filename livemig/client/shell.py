@@ -162,6 +162,7 @@ class Shell(app.App):
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script: the exit code for sys.exit()."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     try:
         status = Shell().run(arguments)
         sys.stdout.flush()
@@ -173,6 +174,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
     return status
+
+
+def _open_closed_streams() -> None:
+    """A stream that was closed (`>&-`) is None in Python, which libraries do
+    not expect."""
+    for name, mode in (('stdin', 'r'), ('stdout', 'w'), ('stderr', 'w')):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
 def _version() -> str:

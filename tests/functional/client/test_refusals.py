@@ -132,6 +132,13 @@ def test_help_lists_exit_codes_and_commands(bare: Run) -> None:
     assert 'live-migration-force-complete' in outcome.out
 
 
+def test_completion_knows_the_commands(bare: Run) -> None:
+    outcome = bare('complete')
+    assert outcome.code == 0
+    assert "cmds_host='disable enable list'" in outcome.out
+    assert '--in-progress' in outcome.out
+
+
 def test_a_traceback_only_for_debugging(
     livemig: Run, standin: StandIn
 ) -> None:
