@@ -11,7 +11,7 @@ import pytest
 
 from livemig import exception
 from livemig.virt import driver, job
-from tests.contract.rig import ANY, NOBODY, SLOW, Rig, start_post_copy
+from tests.contract.rig import ANY, NOBODY, Rig, start_post_copy
 
 
 # -- abort --------------------------------------------------------------------
@@ -20,7 +20,8 @@ def test_an_aborted_migration_leaves_all_as_it_was(
     rig: Rig, when: str
 ) -> None:
     """Whenever it comes: the guest runs here, nothing is left there."""
-    guest = rig.spawn('busy', disk_mib=64)
+    # A large one shows that it is being copied, a small one is copied soon.
+    guest = rig.spawn('busy', disk_mib=64 if when == 'disk' else 16)
     plan = rig.begin(guest, block=True)
     if when == 'disk':
         rig.wait_until(lambda: rig.job(guest).disk_processed_bytes > 0)
@@ -190,10 +191,12 @@ def test_post_copy_moves_the_guest_first(rig: Rig) -> None:
     guest = rig.spawn('busy')
     plan = rig.begin(guest, post_copy=True)
     rig.wait_for_pass(guest)
-    rig.source.set_bandwidth(guest, SLOW, post_copy=True)
+    # It shall stay so for long enough to be looked at, however busy the
+    # machine is.
+    rig.source.set_bandwidth(guest, 1, post_copy=True)
     start_post_copy(rig, guest)
     rig.source.start_post_copy(guest)
-    rig.wait_until(lambda: rig.running_at(guest) == ['destination'], 5.0)
+    rig.wait_until(lambda: rig.running_at(guest) == ['destination'], 15.0)
     assert rig.source.guest_state(guest) == job.GuestState(
         job.Power.PAUSED, job.Reason.POST_COPY, job=True
     )
