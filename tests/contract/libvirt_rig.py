@@ -135,6 +135,12 @@ class LibvirtRig(rig.Rig):
         self._hosts[host].kill_daemon()
         self._hosts[host].start_daemon()
 
+    def freeze_daemon(self, host: str) -> Callable[[], None]:
+        """The same with that host's libvirtd."""
+        one = self._hosts[host]
+        one.signal_daemon(signal.SIGSTOP)
+        return lambda: one.signal_daemon(signal.SIGCONT)
+
     def image(self, name: str, data: bytes) -> pathlib.Path:
         """An image file where both hosts find it; the lab removes it."""
         path = self._lab.shared_path / name

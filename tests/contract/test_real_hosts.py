@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
@@ -15,6 +16,14 @@ from tests.contract.libvirt_rig import LibvirtRig
 from tests.contract.rig import MIB
 
 pytestmark = pytest.mark.libvirt
+
+
+def answer(ask: Callable[[], bool]) -> bool:
+    """What is answered; False if nothing is."""
+    try:
+        return ask()
+    except exception.HypervisorUnavailable:
+        return False
 
 
 def test_a_guest_that_hangs_holds_up_nobody_else(
@@ -42,16 +51,34 @@ def test_a_guest_that_hangs_holds_up_nobody_else(
     finally:
         go_on()
 
-    def answers() -> bool:
-        try:
-            return rig.job(frozen).state is job.JobState.ACTIVE
-        except exception.HypervisorUnavailable:
-            return False
-
-    rig.wait_until(answers)
+    rig.wait_until(
+        lambda: answer(lambda: rig.job(frozen).state is job.JobState.ACTIVE)
+    )
     rig.abort(frozen)
     rig.wait_for_end(frozen)
     rig.assert_rolled_back(plan)
+
+
+def test_a_daemon_that_hangs_is_given_up_and_found_again(
+    real_rig: LibvirtRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the signs of life that its connection has to give; the other
+    host's is not held up, and no guest minds."""
+    rig = real_rig
+    monkeypatch.setattr(connection, 'KEEPALIVE_S', 1)
+    monkeypatch.setattr(connection, 'OPEN_S', 3.0)
+    guest = rig.spawn('light')
+    go_on = rig.freeze_daemon('source')
+    try:
+        for _ in range(2):
+            with pytest.raises(exception.HypervisorUnavailable):
+                rig.source.guest_state(guest)
+        assert guest not in rig.destination.guests()
+    finally:
+        go_on()
+    rig.wait_until(lambda: answer(lambda: bool(rig.source.guests())))
+    assert rig.running_at(guest) == ['source']
+    rig.assert_intact(guest)
 
 
 def test_disks_of_each_kind_come_complete(real_rig: LibvirtRig) -> None:
