@@ -268,12 +268,30 @@ _SQLITE_TROUBLE = (
     'attempt to write a readonly database',
 )
 
+#: The same of PostgreSQL, by class: no resources, ended by an operator,
+#: trouble of the system.
+_POSTGRESQL_TROUBLE = ('53', '57', '58')
+#: It only reads: a standby that has not taken over yet, or the old primary.
+_POSTGRESQL_READ_ONLY = '25006'
+
+#: And of MariaDB: disk full, too many connections, --read-only, a
+#: transaction that only reads.
+_MARIADB_TROUBLE = frozenset({1021, 1040, 1290, 1792, 1836})
+
 
 def _is_lost(error: Exception) -> bool:
     if isinstance(
         error, db_exc.DBConnectionError | db_exc.DBNonExistentDatabase
     ):
         return True
-    return isinstance(error, sa_exc.OperationalError) and str(
-        error.orig
-    ).startswith(_SQLITE_TROUBLE)
+    # oslo.db wraps some, and lets others through.
+    inner = getattr(error, 'inner_exception', None) or error
+    said = getattr(inner, 'orig', None)
+    state: str | None = getattr(said, 'pgcode', None)
+    if state is not None:
+        return state == _POSTGRESQL_READ_ONLY or (
+            state.startswith(_POSTGRESQL_TROUBLE)
+        )
+    if isinstance(said, sqlite3.Error):
+        return str(said).startswith(_SQLITE_TROUBLE)
+    return bool(said and said.args and said.args[0] in _MARIADB_TROUBLE)

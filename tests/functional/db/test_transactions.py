@@ -285,3 +285,26 @@ def test_a_slow_regular_expression_stops(sqlite_db):
         with pytest.raises(ValueError, match='too long'):
             slow.result(timeout=30)
     assert db.instance_list({'name': 'b$'})
+
+
+READ_ONLY = {
+    'sqlite': 'PRAGMA query_only=1',
+    'postgresql': 'SET TRANSACTION READ ONLY',
+    'mysql': 'START TRANSACTION READ ONLY',
+}
+
+
+def test_a_database_that_only_reads_is_as_good_as_away(
+    db, backend, make_instance
+):
+    """A standby that has not taken over yet: what is to be written is tried
+    again later, and never dropped."""
+    make_instance()
+
+    def work(conn):
+        conn.exec_driver_sql(READ_ONLY[backend])
+        set_host(conn, 'one', 'beta')
+
+    with pytest.raises(exception.DatabaseUnreachable):
+        db.transactions.write(work)
+    assert db.instance_get('one')['host'] == 'alpha'
