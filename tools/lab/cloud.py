@@ -25,6 +25,9 @@ from lab.operating import DEADLINE_S, Answer, Operator
 
 __all__ = ['MIB', 'USERS', 'Answer', 'Cloud', 'Options', 'User', 'image_id']
 
+#: What the option files of compute hosts have instead of the real one.
+NO_DATABASE = 'postgresql://nobody@nowhere.invalid/'
+
 #: Who may log in everywhere: name, project, roles.
 USERS = (
     ('admin', 'ops', ('admin',)),
@@ -152,6 +155,9 @@ class Cloud(Operator):
                 group: dict(values)
                 for group, values in self._options_of(host).items()
             }
+            if self.separate:
+                # Managers hold no credentials of the database.
+                options['database'] = {'connection': NO_DATABASE}
             for group, values in self.host_options.get(host, {}).items():
                 options.setdefault(group, {}).update(values)
             _write(self.directory / f'{host}.conf', options)
