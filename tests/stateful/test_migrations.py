@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import os
 import pathlib
 import shutil
@@ -21,7 +22,6 @@ import threading
 import time
 
 import hypothesis
-import oslo_messaging
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -31,16 +31,19 @@ from hypothesis.stateful import (
     rule,
 )
 
-from livemig import exception, rpc_inproc
+from livemig import exception, rpc, rpc_inproc
 from livemig.objects import action as actions
 from livemig.objects.instance import Instance
 from livemig.objects.migration import Migration
 from livemig.virt.simulation.terms import Phase
 from tests.functional.deployment import Deployment
+from tests.stateful.messages import (
+    PATIENCE_S,
+    Post,
+    never_wait_for_the_absent,
+)
 
 LONG = os.environ.get('LIVEMIG_STATEFUL') == 'long'
-#: Real seconds after which something that should have happened has not.
-PATIENCE_S = 20.0
 HOSTS = ('host1', 'host2')
 MIB = 1024**2
 
@@ -97,25 +100,6 @@ def make_directory() -> pathlib.Path:
     )
 
 
-def never_wait_for_the_absent(bus: rpc_inproc.Bus) -> None:
-    """A call to a server that is not there times out at once: minutes of
-    silence, without the minutes."""
-    send = bus.send
-
-    def time_out(timeout: float | None, monitor: float | None) -> None:
-        raise oslo_messaging.MessagingTimeout('nobody is there')
-
-    def send_or_time_out(message: rpc_inproc.Message) -> None:
-        there = bus._at(message.address)
-        send(message)
-        called = message._gone_at is not None
-        if called and not there and message.reply is not None:
-            message._gone_at = 0.0
-            message.reply.wait = time_out
-
-    bus.send = send_or_time_out
-
-
 class Migrations(RuleBasedStateMachine):
     """Two hosts, at most three guests, and all that can happen to them."""
 
@@ -164,6 +148,7 @@ class Migrations(RuleBasedStateMachine):
         self.world = self.deployment.world
         self.deployment.database._now = self.clock.now
         never_wait_for_the_absent(rpc_inproc.bus(self.world.name))
+        self.post = Post(rpc_inproc.bus(self.world.name))
         self.cut_off = False
         for kind in kinds:
             self.boot(kind)
@@ -304,6 +289,61 @@ class Migrations(RuleBasedStateMachine):
             )
         self.quiet()
 
+    @rule(
+        pick=PICKS,
+        moment_s=MOMENTS,
+        wishes=st.sampled_from(
+            [
+                ('abort', 'abort'),
+                ('abort', 'force'),
+                ('force', 'abort'),
+                ('force', 'force'),
+            ]
+        ),
+    )
+    def two_operators(
+        self, pick: int, moment_s: float, wishes: tuple[str, str]
+    ) -> None:
+        """Both have read the record before either writes on it."""
+        migration = self.one_under_way(pick, moment_s)
+        if migration is None:
+            return
+        read = [
+            Migration.get(self.deployment.context(), migration.id)
+            for _ in wishes
+        ]
+        taken = [
+            wish
+            for wish, one in zip(wishes, read, strict=True)
+            if self.ask(wish, one)
+        ]
+        # Of each wish one, and no force once an abort is under way.
+        assert taken in ([], ['abort'], ['force'], ['force', 'abort'])
+
+    def ask(self, wish: str, migration: Migration) -> bool:
+        """Whether the request was written, and so sent."""
+        ctxt = migration._context
+        who = (ctxt.user_id, ctxt.request_id)
+        api = self.deployment.conductor._compute_api
+        name, send = {
+            'abort': (actions.ABORT, api.live_migration_abort),
+            'force': (
+                actions.FORCE_COMPLETE,
+                api.live_migration_force_complete,
+            ),
+        }[wish]
+        action = actions.values(ctxt, migration.instance_uuid, name)
+        try:
+            if wish == 'abort':
+                migration.request_abort(*who, action)
+            elif not migration.request_force(*who, 'auto', action):
+                return False
+        except exception.InvalidState:
+            return False
+        send(ctxt, migration.source_compute, migration.id)
+        self.quiet()
+        return True
+
     @rule(pick=PICKS, moment_s=MOMENTS)
     def delete(self, pick: int, moment_s: float) -> None:
         """What DELETE of a server does, in any state."""
@@ -340,6 +380,36 @@ class Migrations(RuleBasedStateMachine):
             self.let_pass(RESTART_S)
         else:
             self.start_manager(host)
+
+    @rule()
+    def both_managers_restart(self) -> None:
+        there = self.deployment._manager_servers.values()
+        # Each takes up to a second; so at the same time.
+        rpc.stop_all([server for _, server in there])
+        for host in list(self.deployment.managers):
+            self.deployment.stop_manager(host)
+        self.let_pass(RESTART_S)
+        for host in HOSTS:
+            self.start_manager(host)
+
+    @rule(
+        fates=st.lists(
+            st.sampled_from(['lost', 'doubled', 'late']),
+            min_size=1,
+            max_size=3,
+        )
+    )
+    def the_next_messages_go_astray(self, fates: list[str]) -> None:
+        self.post.fates = fates
+
+    @rule()
+    def late_messages_come(self) -> None:
+        self.post.deliver_late()
+        self.quiet()
+
+    @rule(hours=st.sampled_from([-1, 1]))
+    def the_time_of_day_is_put_right(self, hours: int) -> None:
+        self.clock._epoch += datetime.timedelta(hours=hours)
 
     def start_manager(self, host: str) -> None:
         with contextlib.suppress(exception.HypervisorUnavailable):
@@ -444,6 +514,7 @@ class Migrations(RuleBasedStateMachine):
     # -- the end --------------------------------------------------------------
     def mend_all(self) -> None:
         """All that was broken is whole again; nothing is repaired."""
+        self.post.fates = []
         self.world.mend(*HOSTS)
         self.cut_off = False
         self.let_pass(30.0)
@@ -475,12 +546,17 @@ class Migrations(RuleBasedStateMachine):
         assert not unfinished, unfinished
         # What was left at a host that nobody could reach, is removed now.
         self.look_for_work()
+        # Long after all is over, the last messages come.
+        self.post.deliver_late()
+        self.quiet()
 
     def check_settled(self) -> None:
         for guest in self.guests:
             instance = self.instance(guest)
-            # Of a guest that was lost on its way nothing is touched.
-            if not (guest.killed and self.ended_in_error(guest)):
+            # Of a guest that was lost on its way nothing is touched before
+            # it is deleted.
+            lost = guest.killed and self.ended_in_error(guest)
+            if guest.deleted or not lost:
                 assert self.world.leftovers(guest.uuid) == []
             self.check_told(instance)
             if guest.deleted:
@@ -525,7 +601,7 @@ class Migrations(RuleBasedStateMachine):
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
-TestMigrations = pytest.mark.timeout(2 * 3600 if LONG else 300)(
+TestMigrations = pytest.mark.timeout(2 * 3600 if LONG else 900)(
     Migrations.TestCase
 )
 TestMigrations.settings = hypothesis.settings(
