@@ -8,9 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ import libvirt
 import pytest
 
 from lab import Host, Lab, LabError, registry
+from tests.integration import machine
 
-LONG_S = 60.0
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, 'PYTHONPATH': str(ROOT / 'tools')}
 
@@ -105,7 +104,7 @@ def test_the_hosts_user_can_connect_too(lab: Lab) -> None:
         cwd=lab.shared_path,
     )
 
-    assert handle.wait(LONG_S) == 0, handle.tail()
+    assert handle.wait(machine.LONG_S) == 0, handle.tail()
     assert lab.hosts[0].uuid in handle.log.read_text()
 
 
@@ -179,7 +178,7 @@ def test_post_copy_works_as_the_lab_says(lab: Lab, guest: str) -> None:
                 return False
             return True
 
-        _until(switched)
+        machine.until(switched)
         with _connected(lab.hosts[1]) as second:
 
             def runs_there() -> bool:
@@ -190,8 +189,8 @@ def test_post_copy_works_as_the_lab_says(lab: Lab, guest: str) -> None:
                 reached.append(reason)
                 return bool(state == libvirt.VIR_DOMAIN_RUNNING)
 
-            _until(runs_there)
-            thread.join(LONG_S)
+            machine.until(runs_there)
+            thread.join(machine.LONG_S)
             assert not thread.is_alive()
             assert second.lookupByName(guest).isActive()
     assert reached[-1] == libvirt.VIR_DOMAIN_RUNNING_POSTCOPY
@@ -203,22 +202,22 @@ def test_post_copy_works_as_the_lab_says(lab: Lab, guest: str) -> None:
 def test_a_process_runs_ends_and_is_told(lab: Lab) -> None:
     handle = lab.spawn('says', ['sh', '-c', 'echo "$A"; exit 7'], {'A': 'b'})
 
-    assert handle.wait(LONG_S) == 7
+    assert handle.wait(machine.LONG_S) == 7
     assert handle.poll() == 7
     assert handle.log.read_text() == 'b\n'
 
 
 def test_a_process_can_be_killed_with_its_children(lab: Lab) -> None:
     handle = lab.spawn('waits', ['sh', '-c', 'sleep 1000 & echo $!; wait'])
-    _until(lambda: handle.log.read_text().strip())
+    machine.until(lambda: handle.log.read_text().strip())
     child = int(handle.log.read_text())
 
     with pytest.raises(TimeoutError):
         handle.wait(0.1)
     handle.kill()
 
-    assert handle.wait(LONG_S) == -signal.SIGKILL
-    _until(lambda: not _alive(child))
+    assert handle.wait(machine.LONG_S) == -signal.SIGKILL
+    machine.until(lambda: not machine.alive(child))
 
 
 def test_a_program_that_is_not_there_is_an_error(lab: Lab) -> None:
@@ -251,11 +250,11 @@ def test_stopping_leaves_nothing() -> None:
         connection.createXML(_guest('orphan'), 0)
     lab.spawn('stubborn', ['sh', '-c', 'trap "" TERM; sleep 1000 & wait'])
     lab.spawn('far', ['setsid', '--fork', 'sleep', '1000'])
-    assert _processes_of(lab.directory)
+    assert machine.processes_of(lab.directory)
 
     lab.stop()
 
-    assert _processes_of(lab.directory) == []
+    assert machine.processes_of(lab.directory) == []
     assert not lab.directory.exists()
     assert str(lab.directory) not in Path('/proc/self/mounts').read_text()
     assert sorted(os.listdir('/sys/class/net')) == interfaces
@@ -268,7 +267,7 @@ def test_services_end_in_order_before_the_lab_does() -> None:
         end = f'echo ended > {mark}; exit'
         script = f'trap "{end}" TERM; echo up; sleep 1000 & wait'
         handle = lab.spawn('service', ['sh', '-c', script])
-        _until(lambda: handle.log.read_text())
+        machine.until(lambda: handle.log.read_text())
     try:
         assert mark.read_text() == 'ended\n'
     finally:
@@ -279,13 +278,13 @@ def test_services_end_in_order_before_the_lab_does() -> None:
 def test_an_owner_that_dies_leaves_nothing(number: int) -> None:
     owner, directory = _owner()
     # A process that it forked holds the pipe open: that must not matter.
-    assert _processes_of(directory)
+    assert machine.processes_of(directory)
 
     owner.send_signal(number)
     owner.wait()
 
-    _until(lambda: not directory.exists())
-    _until(lambda: _processes_of(directory) == [])
+    machine.until(lambda: not directory.exists())
+    machine.until(lambda: machine.processes_of(directory) == [])
 
 
 def test_two_labs_live_side_by_side(lab: Lab) -> None:
@@ -310,7 +309,7 @@ def test_without_tcp_nobody_else_gets_in_and_guests_migrate() -> None:
         with _connected(lab.hosts[0]) as connection:
             connection.createXML(_guest(name), 0)
         for host in lab.hosts:
-            assert _listening(host.pid) == []
+            assert machine.listening(host.pid) == []
 
         _migrate(lab, name, libvirt.VIR_MIGRATE_LIVE)
 
@@ -353,7 +352,7 @@ def test_a_detached_lab_stays_until_it_is_stopped() -> None:
         _command('stop', name)
 
     assert not directory.exists()
-    assert _processes_of(directory) == []
+    assert machine.processes_of(directory) == []
     assert name not in _command('list')
 
 
@@ -368,81 +367,14 @@ def test_what_a_killed_keeper_left_can_be_stopped() -> None:
     conn.close()
     (entry,) = [e for e in registry.entries() if e.name == name]
     os.kill(entry.pid, signal.SIGKILL)
-    _until(lambda: not entry.alive)
-    assert len(_processes_of(directory)) == 2  # libvirtd and QEMU
+    machine.until(lambda: not entry.alive)
+    assert len(machine.processes_of(directory)) == 2  # libvirtd and QEMU
 
     _command('stop', name)
 
-    assert _processes_of(directory) == []
+    assert machine.processes_of(directory) == []
     assert not directory.exists()
     assert name not in _command('list')
-
-
-# --- servers ---
-
-
-@pytest.mark.broker
-def test_the_broker_starts_stops_and_starts_again() -> None:
-    import kombu
-
-    with Lab(hosts=0) as lab:
-        url = lab.broker().replace('rabbit://', 'amqp://')
-        assert lab.broker() == lab.broker_server.url
-        broker = lab.broker_server
-        for end in (broker.stop, broker.kill):
-            end()
-            assert not broker.running
-            with pytest.raises(ConnectionRefusedError):
-                socket.create_connection(('127.0.0.1', broker.port), 5)
-            broker.start()
-            with kombu.Connection(url) as connection:
-                connection.connect()
-        users = [
-            line.split('\t')[0]
-            for line in broker.ctl('--quiet', 'list_users').splitlines()
-        ]
-        assert 'livemig' in users
-        assert 'guest' not in users
-        assert _listening(broker.pid)
-        assert _listening_beyond_loopback(broker.pid) == []
-        directory = lab.directory
-    assert _processes_of(directory) == []  # nor epmd
-
-
-@pytest.mark.database
-@pytest.mark.parametrize('kind', ['postgresql', 'mariadb'])
-def test_a_database_answers_and_keeps_its_data(kind: str) -> None:
-    import sqlalchemy as sa
-
-    makers = set()
-    with Lab(hosts=0) as lab:
-        url = getattr(lab, kind)('first')
-        server = getattr(lab, f'{kind}_server')
-        _execute(sa, url, 'CREATE TABLE t (n integer)')
-        _execute(sa, url, 'INSERT INTO t VALUES (42)')
-        for end in (server.stop, server.kill):
-            makers.add(server.pid)
-            end()
-            server.start()
-        makers.add(server.pid)
-        if kind == 'postgresql':
-            assert makers & _makers_of_shared_memory()
-        assert _execute(sa, url, 'SELECT n FROM t') == [(42,)]
-        other = getattr(lab, kind)('second')
-        assert other != url
-        with pytest.raises(sa.exc.DBAPIError):
-            _execute(sa, other, 'SELECT n FROM t')
-        with pytest.raises(sa.exc.DBAPIError):
-            _execute(sa, url.replace(server.password, 'wrong'), 'SELECT 1')
-        with pytest.raises(LabError, match='not a plain name'):
-            getattr(lab, kind)("x'; DROP")
-        assert _listening(server.pid)
-        assert _listening_beyond_loopback(server.pid) == []
-        server.kill()  # and not started again: its memory must go too
-        directory = lab.directory
-    assert _processes_of(directory) == []
-    assert not directory.exists()
-    assert not makers & _makers_of_shared_memory()
 
 
 # --- means ---
@@ -484,20 +416,13 @@ def _migrate(
         )
 
 
-def _execute(sa: Any, url: str, statement: str) -> list[tuple[Any, ...]]:
-    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
-    with engine.begin() as connection:
-        result = connection.execute(sa.text(statement))
-        return [tuple(r) for r in result] if result.returns_rows else []
-
-
 def _command(*arguments: str) -> str:
     result = subprocess.run(
         [sys.executable, '-m', 'lab', *arguments],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=LONG_S,
+        timeout=machine.LONG_S,
         check=False,
     )
     assert result.returncode == 0, result.stderr
@@ -534,77 +459,9 @@ sys.stdin.read()
     return owner, Path(line.strip())
 
 
-def _until(true: Callable[[], Any], timeout_s: float = LONG_S) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, 'it never came true'
-        time.sleep(0.02)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        stat = Path(f'/proc/{pid}/stat').read_text()
-    except OSError:
-        return False
-    return stat.rpartition(')')[2].split()[0] != 'Z'
-
-
 def _qemu(guest: str) -> list[int]:
     return [
         int(path.parent.name)
         for path in Path('/proc').glob('[0-9]*/cmdline')
-        if f'guest={guest},'.encode() in _read(path)
+        if f'guest={guest},'.encode() in machine.read(path)
     ]
-
-
-def _processes_of(directory: Path) -> list[str]:
-    """Command lines that name the directory, or run with it as home."""
-    found = []
-    mark = f'{directory}/'.encode()
-    for path in Path('/proc').glob('[0-9]*'):
-        text = _read(path / 'cmdline') + b'\0' + _read(path / 'environ')
-        if mark in text and int(path.name) != os.getpid():
-            found.append(_read(path / 'cmdline').decode())
-    return found
-
-
-def _makers_of_shared_memory() -> set[int]:
-    """The pids that made the System V shared memory there is now."""
-    lines = Path('/proc/sysvipc/shm').read_text().splitlines()
-    column = lines[0].split().index('cpid')
-    return {int(line.split()[column]) for line in lines[1:]}
-
-
-def _listening_beyond_loopback(pid: int) -> list[str]:
-    loopback = {'0100007F', '00000000000000000000000001000000'}
-    return [
-        address
-        for address in _listening(pid)
-        if address.partition(':')[0] not in loopback
-    ]
-
-
-def _listening(pid: int) -> list[str]:
-    """Where a process's session listens: the kernel's HEX:PORT."""
-    session = os.getsid(pid)
-    inodes = set()
-    for path in Path('/proc').glob('[0-9]*'):
-        with contextlib.suppress(OSError):
-            if os.getsid(int(path.name)) == session:
-                for link in (path / 'fd').iterdir():
-                    with contextlib.suppress(OSError):
-                        inodes.add(os.readlink(link))
-    found = []
-    for table in ('tcp', 'tcp6'):
-        lines = Path(f'/proc/net/{table}').read_text().splitlines()[1:]
-        for fields in (line.split() for line in lines):
-            if f'socket:[{fields[9]}]' in inodes and fields[3] == '0A':
-                found.append(fields[1])
-    return found
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b''

@@ -4,8 +4,10 @@ set -u
 . "$(dirname -- "$0")/../setup.sh"
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 venv=${LIVEMIG_VENV:-$root/.venv}
-name=${1:?which one: migrate, queries}
+name=${1:?which one: migrate, api}
 shift
-packages build hosts guests
+purposes=build
+[ "$name" = api ] || purposes="build hosts guests"
+packages $purposes
 environment libvirt,postgresql,mysql
 PYTHONPATH=$root/tools exec "$venv/bin/python" -m "bench.$name" "$@"

@@ -45,6 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+#: Servers that a lab can have, and what to say of each.
+_SERVERS = {
+    'broker': 'a private RabbitMQ',
+    'postgresql': 'a private PostgreSQL',
+    'mariadb': 'a private MariaDB',
+    'keystone': 'a private Keystone (the first time from PyPI, 1 min); its '
+    'administrator is the cloud "lab" of D/keystone/clouds.yaml',
+}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog='lab', description=_DESCRIPTION)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
@@ -55,49 +65,8 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    start = command('start', _start, _START)
-    start.add_argument(
-        '--hosts',
-        type=int,
-        default=2,
-        metavar='N',
-        help='how many libvirt hosts (default: 2; 0: servers alone)',
-    )
-    for flag, text in (
-        ('broker', 'a private RabbitMQ'),
-        ('postgresql', 'a private PostgreSQL'),
-        ('mariadb', 'a private MariaDB'),
-        (
-            'keystone',
-            'a private Keystone (the first time from PyPI, 1 min); its '
-            'administrator is the cloud "lab" of D/keystone/clouds.yaml',
-        ),
-    ):
-        start.add_argument(
-            f'--{flag}', action='store_true', help=f'add {text}'
-        )
-    start.add_argument(
-        '--name', help='what to call it in "stop" (default: one is drawn)'
-    )
-    start.add_argument(
-        '--dir',
-        metavar='D',
-        help='directory for all its files; it must not exist yet and is '
-        'removed at the end (default: a new one in the temporary directory)',
-    )
-    start.add_argument(
-        '--no-tcp',
-        action='store_true',
-        help="close the hosts' TCP ports; they migrate over unix sockets",
-    )
-    start.add_argument(
-        '--install',
-        action='store_true',
-        help='first install what is missing, as the command "install" does',
-    )
-    _add_json(start)
-    listing = command('list', _list, 'List the labs of this user.')
-    _add_json(listing)
+    _add_start(command('start', _start, _START))
+    _add_json(command('list', _list, 'List the labs of this user.'))
     stop = command(
         'stop',
         _stop,
@@ -119,6 +88,40 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_start(start: argparse.ArgumentParser) -> None:
+    start.add_argument(
+        '--hosts',
+        type=int,
+        default=2,
+        metavar='N',
+        help='how many libvirt hosts (default: 2; 0: servers alone)',
+    )
+    for kind, text in _SERVERS.items():
+        start.add_argument(
+            f'--{kind}', action='store_true', help=f'add {text}'
+        )
+    start.add_argument(
+        '--name', help='what to call it in "stop" (default: one is drawn)'
+    )
+    start.add_argument(
+        '--dir',
+        metavar='D',
+        help='directory for all its files; it must not exist yet and is '
+        'removed at the end (default: a new one in the temporary directory)',
+    )
+    start.add_argument(
+        '--no-tcp',
+        action='store_true',
+        help="close the hosts' TCP ports; they migrate over unix sockets",
+    )
+    start.add_argument(
+        '--install',
+        action='store_true',
+        help='first install what is missing, as the command "install" does',
+    )
+    _add_json(start)
+
+
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--json', action='store_true', help='print JSON for programs'
@@ -126,11 +129,7 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _start(options: argparse.Namespace) -> int:
-    servers = [
-        kind
-        for kind in ('broker', 'postgresql', 'mariadb', 'keystone')
-        if getattr(options, kind)
-    ]
+    servers = [kind for kind in _SERVERS if getattr(options, kind)]
     if options.install:
         packages.install((['hosts'] if options.hosts else []) + servers)
     with Lab(
@@ -163,9 +162,7 @@ def _described(facts: dict[str, Any]) -> list[str]:
             f'    instances {host["instances_path"]}',
         ]
     lines += [
-        f'  {kind:11} {facts[kind]}'
-        for kind in ('broker', 'postgresql', 'mariadb', 'keystone')
-        if kind in facts
+        f'  {kind:11} {facts[kind]}' for kind in _SERVERS if kind in facts
     ]
     lines.append(f'Stop it with: tools/lab.sh stop {facts["name"]}')
     return lines

@@ -158,12 +158,8 @@ class Host:
     def kill_daemon(self) -> None:
         """SIGKILL libvirtd, as a crash would; its guests go on running."""
         self.signal_daemon(signal.SIGKILL)
-        self._ended()
-
-    def stop_daemon(self) -> None:
-        """End libvirtd in order; its guests go on running."""
-        self.signal_daemon(signal.SIGTERM)
-        self._ended()
+        assert self._daemon is not None
+        self._daemon.wait(READY_S)
 
     def signal_daemon(self, number: int) -> None:
         """Signal libvirtd: SIGSTOP and SIGCONT make it hang and go on."""
@@ -199,10 +195,6 @@ class Host:
     def _through_sudo(self) -> bool:
         prefix = self._hypervisor.prefix
         return bool(prefix) and os.path.basename(prefix[0]) == 'sudo'
-
-    def _ended(self) -> None:
-        assert self._daemon is not None
-        self._daemon.wait(READY_S)
 
     def _make(self) -> None:
         uid, gid = self.run_as
