@@ -95,6 +95,9 @@ for part in $parts; do
                 "$bin/python" -m pytest -q -p no:cacheprovider tests/contract
             ;;
         integration)
+            run databases env LIVEMIG_TEST_DATABASES=1 \
+                "$bin/python" -m pytest -q -p no:cacheprovider \
+                -m database tests/functional/db
             run integration pytest tests/integration
             ;;
         clients)

@@ -40,8 +40,12 @@ def _text(value: Any) -> Any:
     return value
 
 
+def _listed(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
 def _number(value: Any) -> list[int]:
-    return [int(one) for one in ([value] if isinstance(value, str) else value)]
+    return [int(one) for one in _listed(value)]
 
 
 def _time(value: Any) -> Any:
@@ -127,7 +131,7 @@ FILTERS: tuple[Filter, ...] = (
            first=V(2, 66), everybody=V(2, 66)),
     Filter('deleted', 'deleted', BOOLEAN_WORD, validation.is_true),
     Filter('status', everybody=_EVER),
-    Filter('flavor', everybody=_EVER),
+    Filter('flavor', 'flavor_ids', convert=_listed, everybody=_EVER),
     Filter('ip', everybody=_EVER, constant=_WITHOUT),
     Filter('ip6', everybody=V(2, 5), constant=_WITHOUT),
     Filter('tags', first=V(2, 26), everybody=V(2, 26), constant=_WITHOUT),
@@ -216,13 +220,11 @@ QUERY = tuple(
 class Wanted:
     """What a query asks for.
 
-    :ivar flavor: ids of flavors; None: any.
     :ivar nothing: no server can be what is asked for.
     """
 
     filters: Mapping[str, Any]
     sort_keys: tuple[tuple[str, str], ...]
-    flavor: frozenset[str] | None = None
     nothing: bool = False
 
 
@@ -263,13 +265,7 @@ def wanted(call: Call, all_tenants: policy.Rule) -> Wanted:
                 raise AdminOnly(what='list deleted servers')
             filters['deleted'] = True
         filters['states'] = [list(pair) for pair in states]
-    flavor = asked.get('flavor')
-    return Wanted(
-        filters=filters,
-        sort_keys=_sorting(call),
-        flavor=None if flavor is None else frozenset(_listed(flavor)),
-        nothing=nothing,
-    )
+    return Wanted(filters=filters, sort_keys=_sorting(call), nothing=nothing)
 
 
 def _allowed(call: Call) -> dict[str, Any]:
@@ -299,10 +295,6 @@ def _all_tenants(call: Call, rule: policy.Rule) -> bool:
         return False
     call.app.policy.authorize(call.context, rule)
     return True
-
-
-def _listed(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
 
 
 def _states(call: Call, status: Any) -> list[tuple[str, str | None]]:

@@ -149,33 +149,14 @@ def _page(
 
 
 def _find(call: Call, wanted: Wanted, page: Page) -> list[Instance]:
-    """Page after page of the records until the page asked for is full:
-    records know nothing of flavors."""
     if wanted.nothing or page.limit == 0:
         return []
-    found: list[Instance] = []
-    marker = page.marker
-    while True:
-        rows = _list(call, wanted, page.limit, marker)
-        found += [
-            row
-            for row in rows
-            if wanted.flavor is None or row.flavor['id'] in wanted.flavor
-        ]
-        if len(found) >= page.limit or len(rows) < page.limit:
-            return found[: page.limit]
-        marker = rows[-1].uuid
-
-
-def _list(
-    call: Call, wanted: Wanted, limit: int, marker: str | None
-) -> list[Instance]:
     try:
         return Instance.list(
             call.context,
             wanted.filters,
-            limit,
-            marker,
+            page.limit,
+            page.marker,
             sort_keys=wanted.sort_keys,
         )
     except ValueError as error:

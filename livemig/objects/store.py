@@ -49,8 +49,8 @@ class Store(Protocol):
         """Instances; filter values may be lists (any of). Keys: columns,
         ``changes_since``/``changes_before`` (inclusive, by updated_at,
         deleted ones included), ``deleted`` (default False), ``states``
-        (list of [vm_state, task_state or None for any] pairs), ``name``
-        (regular expression).
+        (list of [vm_state, task_state or None for any] pairs),
+        ``flavor_ids`` (any of), ``name`` (regular expression).
 
         :raises MarkerNotFound:
         """

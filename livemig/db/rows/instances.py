@@ -99,6 +99,15 @@ def _in_states(
     return sa.or_(sa.false(), *alternatives)
 
 
+def _of_flavors(ids: Sequence[str]) -> query.Condition:
+    """Made of one of these flavors, whatever has become of it since."""
+    found = [one for one in ids if one == query.clean(one)]
+    condition: query.Condition = (
+        INSTANCES.c.flavor['id'].as_string().in_(found)
+    )
+    return condition
+
+
 def _conditions(filters: Values) -> list[query.Condition]:
     plain = dict(filters)
     found = []
@@ -110,6 +119,8 @@ def _conditions(filters: Values) -> list[query.Condition]:
         )
     if 'states' in plain:
         found.append(_in_states(plain.pop('states')))
+    if 'flavor_ids' in plain:
+        found.append(_of_flavors(plain.pop('flavor_ids')))
     if 'name' in plain:
         pattern = plain.pop('name')
         found.append(INSTANCES.c.display_name.regexp_match(pattern))

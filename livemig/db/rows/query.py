@@ -64,7 +64,7 @@ def to_store(
 def _storable(col: sa.Column[Any], value: Any) -> Any:
     value = _plain(col, value)
     if isinstance(value, str) and isinstance(col.type, types.String):
-        value = _clean(value)
+        value = clean(value)
         length = col.type.length
         if length is not None and len(value) > length:
             raise ValueError(
@@ -138,13 +138,13 @@ def _can_be(col: sa.Column[Any], value: Any) -> bool:
     """Whether any row can have it; PostgreSQL's driver raises for some
     values that no row can have."""
     if isinstance(value, str):
-        return value == _clean(value)
+        return value == clean(value)
     if isinstance(value, int):
         return _in_range(col, value)
     return True
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """PostgreSQL takes no NUL, none takes half a surrogate pair; both may
     be in what a hypervisor said of a failure."""
     text = text.replace('\0', '\N{REPLACEMENT CHARACTER}')

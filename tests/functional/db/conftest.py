@@ -1,7 +1,6 @@
-"""Each test on SQLite, and on the servers whose URLs the environment has.
-
-``LIVEMIG_TEST_POSTGRESQL`` and ``LIVEMIG_TEST_MYSQL`` name databases that
-these tests may empty. Without them there is no such test, not a skipped one.
+"""Each test on SQLite; with ``LIVEMIG_TEST_DATABASES=1`` in the environment
+on a private PostgreSQL and a private MariaDB too. Without it there is no such
+test, not a skipped one.
 """
 
 from __future__ import annotations
@@ -9,19 +8,21 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
 
+from lab import Lab
 from livemig.db import migration, models
 from livemig.db.api import Database
 
-URLS = {
-    'sqlite': 'sqlite:///{path}',
-    'postgresql': os.environ.get('LIVEMIG_TEST_POSTGRESQL'),
-    'mysql': os.environ.get('LIVEMIG_TEST_MYSQL'),
-}
-BACKENDS = [name for name, url in URLS.items() if url]
+BACKENDS: list[object] = ['sqlite']
+if os.environ.get('LIVEMIG_TEST_DATABASES') == '1':
+    BACKENDS += [
+        pytest.param(name, marks=pytest.mark.database)
+        for name in ('postgresql', 'mysql')
+    ]
 
 
 class Now:
@@ -63,38 +64,45 @@ def erase(made: Database) -> None:
 
 
 def drop_all(made: Database) -> None:
-    """Also what a broken run left."""
+    """Also what is there of an older schema."""
     with made.transactions.engine.begin() as conn:
         found = sa.MetaData()
         found.reflect(conn)
         found.drop_all(conn)
 
 
-@pytest.fixture(scope='session', autouse=True)
-def nothing_from_before():
-    for backend in BACKENDS:
-        if backend != 'sqlite':
-            made = Database(URLS[backend])
-            drop_all(made)
-            made.dispose()
+@pytest.fixture(scope='session')
+def servers() -> Iterator[Lab]:
+    """Starts PostgreSQL and MariaDB when they are first asked for."""
+    with Lab(hosts=0) as lab:
+        yield lab
 
 
-def url_of(backend, template, directory) -> str:
-    """The URL of an empty database with the schema."""
+@pytest.fixture(scope='module')
+def server_url(backend, request) -> str | None:
+    """Of the backend's server; None for SQLite, which has none."""
     if backend == 'sqlite':
+        return None
+    lab: Lab = request.getfixturevalue('servers')
+    return lab.postgresql() if backend == 'postgresql' else lab.mariadb()
+
+
+def empty(template, directory, server_url=None) -> str:
+    """The URL of an empty database with the schema."""
+    if server_url is None:
         path = directory / 'livemig.sqlite'
         shutil.copy(template, path)
-        return URLS['sqlite'].format(path=path)
-    made = Database(URLS[backend])
+        return f'sqlite:///{path}'
+    made = Database(server_url)
     migration.upgrade(made)
     erase(made)
     made.dispose()
-    return URLS[backend]
+    return server_url
 
 
 @pytest.fixture
-def url(backend, template, tmp_path):
-    return url_of(backend, template, tmp_path)
+def url(template, tmp_path, server_url):
+    return empty(template, tmp_path, server_url)
 
 
 @pytest.fixture

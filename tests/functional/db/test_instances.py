@@ -141,8 +141,16 @@ def test_destroy(db, make_instance, now):
 # -- the list ---------------------------------------------------------------
 @pytest.fixture
 def three(db, make_instance, now):
-    make_instance('a', display_name='web-1', project_id='p1')
-    make_instance('b', display_name='web-2', project_id='p2', host='beta')
+    make_instance(
+        'a', display_name='web-1', project_id='p1', flavor={'id': 'm1'}
+    )
+    make_instance(
+        'b',
+        display_name='web-2',
+        project_id='p2',
+        host='beta',
+        flavor={'id': 'M1', 'name': 'm1'},
+    )
     make_instance('c', display_name='db.1', project_id='p1')
     db.instance_update('b', {'task_state': 'migrating'})
 
@@ -174,6 +182,10 @@ def three(db, make_instance, now):
         ({'name': ''}, 'cba'),
         ({'name': "'; DROP TABLE instances; --"}, ''),
         ({'name': '%'}, ''),
+        ({'flavor_ids': ['m1']}, 'a'),
+        ({'flavor_ids': ['m1', 'M1', '1']}, 'ba'),
+        ({'flavor_ids': ['m1', 'be\0ta', '\ud800']}, 'a'),
+        ({'flavor_ids': []}, ''),
         ({'deleted': True}, ''),
         ({'deleted': None}, 'cba'),
     ],

@@ -16,13 +16,10 @@ TABLES = [1, 2, 3, 4, 5, 6, 6, 7]
 
 
 @pytest.fixture
-def empty(backend, tmp_path):
+def empty(server_url, tmp_path):
     """A database without a schema."""
-    if backend == 'sqlite':
-        made = Database(f'sqlite:///{tmp_path}/empty.sqlite')
-    else:
-        made = Database(conftest.URLS[backend])
-        conftest.drop_all(made)
+    made = Database(server_url or f'sqlite:///{tmp_path}/empty.sqlite')
+    conftest.drop_all(made)
     yield made
     conftest.drop_all(made)
     made.dispose()

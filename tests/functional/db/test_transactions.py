@@ -140,7 +140,7 @@ class Overtaken:
 def sqlite_db(template, tmp_path):
     from tests.functional.db import conftest
 
-    url = conftest.url_of('sqlite', template, tmp_path)
+    url = conftest.empty(template, tmp_path)
     made = Database(url)
     made.instance_create(
         {'uuid': 'one'}, {'action': 'create', 'request_id': 'r'}
