@@ -57,7 +57,7 @@ def _since(first: str, text: str, last: str | None = None) -> Fields:
     return dict.fromkeys(_words(text), (first, last))
 
 
-_HYPERVISOR = {
+HYPERVISOR = {
     **_since(
         '2.1',
         'id hypervisor_hostname state status hypervisor_type '
@@ -96,14 +96,14 @@ FIELDS: dict[tuple[str, str], Fields] = {
     ('/os-hypervisors', 'hypervisors.0'): _since(
         '2.1', 'id hypervisor_hostname state status'
     ),
-    ('/os-hypervisors/detail', 'hypervisors.0'): _HYPERVISOR,
+    ('/os-hypervisors/detail', 'hypervisors.0'): HYPERVISOR,
     # An unknown parameter before 2.53.
     ('/os-hypervisors/detail?with_servers=1', 'hypervisors.0'): {
-        **_HYPERVISOR,
+        **HYPERVISOR,
         **_since('2.53', 'servers'),
     },
     ('/os-hypervisors/detail?with_servers=1', 'hypervisors.1'): {
-        **_HYPERVISOR,
+        **HYPERVISOR,
         **_since('2.75', 'servers'),
     },
     ('/limits', 'limits.absolute'): {
