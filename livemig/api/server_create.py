@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from oslo_utils import uuidutils
@@ -183,17 +184,37 @@ def create(call: Call) -> Answer:
     return _answer(call, asked, made)
 
 
-def _refuse_what_is_not_there(asked: Any) -> None:
-    """livemig has no networks to choose from, and no volumes.
+#: Property -> (what asks for nothing, why all else is refused): a guest
+#: that lacks what it was promised is worse than none.
+_NOT_THERE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    'networks': (
+        lambda asked: asked in ('none', 'auto', []),
+        'livemig has no networks to choose from; use "none" or "auto".',
+    ),
+    'security_groups': (
+        lambda asked: all(one == {'name': 'default'} for one in asked),
+        'livemig has no security groups.',
+    ),
+    'key_name': (
+        lambda asked: not asked,
+        'there is no such key pair: livemig has none.',
+    ),
+    'user_data': (
+        lambda asked: not asked,
+        'livemig has no way to give it to the guest.',
+    ),
+    'config_drive': (
+        lambda asked: not validation.is_true(asked),
+        'livemig attaches no configuration drives.',
+    ),
+}
 
-    :raises InvalidInput:
-    """
-    if asked.get('networks', 'none') not in ('none', 'auto', []):
-        raise InvalidInput(
-            where='server.networks',
-            reason='livemig has no networks to choose from; use "none" or '
-            '"auto".',
-        )
+
+def _refuse_what_is_not_there(asked: Any) -> None:
+    """:raises InvalidInput: it cannot be had here."""
+    for name, (is_nothing, why) in _NOT_THERE.items():
+        if name in asked and not is_nothing(asked[name]):
+            raise InvalidInput(where=f'server.{name}', reason=why)
     zone = asked.get('availability_zone', ZONE).split(':')[0]
     if zone not in ('', ZONE):
         raise InvalidInput(
@@ -267,7 +288,6 @@ def _values(call: Call, asked: Any, host: str | None) -> dict[str, Any]:
             reason='it is missing; livemig has no volumes to boot from.',
         )
     image = call.app.catalogue.content().image(image_id.lower())
-    drive = asked.get('config_drive')
     return {
         'description': asked.get('description'),
         'user_id': call.context.user_id,
@@ -288,8 +308,8 @@ def _values(call: Call, asked: Any, host: str | None) -> dict[str, Any]:
         'metadata': asked.get('metadata', {}),
         'locked': False,
         'availability_zone': ZONE if asked.get('availability_zone') else None,
-        'key_name': asked.get('key_name'),
-        'config_drive': 'True' if validation.is_true(drive) else '',
+        'key_name': None,
+        'config_drive': '',
         'request_id': call.context.request_id,
     }
 
@@ -337,7 +357,8 @@ def _answer(call: Call, asked: Any, made: list[Instance]) -> Answer:
     server: dict[str, Any] = {
         'id': made[0].uuid,
         'links': call.links.of(path),
-        'OS-DCF:diskConfig': asked.get('OS-DCF:diskConfig', 'MANUAL'),
+        # No disk is ever changed for its guest, whatever was asked for.
+        'OS-DCF:diskConfig': 'MANUAL',
         'security_groups': [{'name': 'default'}],
     }
     if call.app.conf.api.enable_instance_password:

@@ -184,10 +184,11 @@ def _shortened(text: str, length: int) -> str:
 def read_json(raw: bytes) -> Any:
     """What a body says. :raises InvalidInput: it is no (clean) JSON."""
     try:
-        body = json.loads(raw.decode('utf-8'), parse_constant=_no_constant)
-        # Neither databases nor messages can carry these two.
-        text = json.dumps(body, ensure_ascii=False)
-        text.encode('utf-8')
+        text = raw.decode('utf-8')
+        body = json.loads(text, parse_constant=_no_constant)
+        # Neither databases nor messages can carry halves of surrogate
+        # pairs, nor NUL; the latter stands escaped in JSON.
+        json.dumps(body, ensure_ascii=False).encode('utf-8')
     except (ValueError, RecursionError) as error:
         raise InvalidInput(
             where='the body',
@@ -195,9 +196,13 @@ def read_json(raw: bytes) -> Any:
             if not raw.strip()
             else f'it is not JSON: {_shortened(str(error), 120)}',
         ) from None
-    if '\\u0000' in text:
+    if _NUL.search(text):
         raise InvalidInput(where='the body', reason='it has a NUL character.')
     return body
+
+
+#: After an even number of backslashes: those are backslashes themselves.
+_NUL = re.compile(r'(?<!\\)(?:\\\\)*\\u0000')
 
 
 def _no_constant(word: str) -> Any:
@@ -208,8 +213,9 @@ def read_query(raw: str) -> dict[str, Any]:
     """The parameters of a query: a text, or a list if it came several
     times. :raises InvalidInput: no UTF-8, or too much of it."""
     try:
+        # Octets that nobody quoted come as WSGI has them.
         pairs = urllib.parse.parse_qsl(
-            raw,
+            raw.encode('latin-1').decode('utf-8'),
             keep_blank_values=True,
             errors='strict',
             max_num_fields=MAX_QUERY_FIELDS,

@@ -109,6 +109,22 @@ def test_query() -> None:
     assert read('a=1&b=&c') == {'a': '1', 'b': '', 'c': ''}
     assert read('a=1&a=2&a=3') == {'a': ['1', '2', '3']}
     assert read('a=%C3%A9+b') == {'a': 'é b'}
+    # Octets that a client did not quote, as WSGI hands them on.
+    assert read('é='.encode().decode('latin-1')) == {'é': ''}
+
+
+@pytest.mark.parametrize('raw', ['a=\xe9', 'a=%e9', 'a=\0', '%00=a', 'a=é€'])
+def test_queries_that_are_none(raw) -> None:
+    with pytest.raises(InvalidInput, match='the query'):
+        validation.read_query(raw)
+
+
+def test_a_backslash_is_no_nul() -> None:
+    read = validation.read_json
+    assert read(rb'{"a": "\\u0000"}') == {'a': r'\u0000'}
+    for raw in (rb'{"a": "\u0000"}', rb'{"\\\u0000": 1}', rb'["b\\\\\u0000"]'):
+        with pytest.raises(InvalidInput, match='NUL'):
+            read(raw)
 
 
 @given(st.binary(max_size=200))
