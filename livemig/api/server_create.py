@@ -42,6 +42,8 @@ REQUESTED_HOST = policy.Rule(
 
 #: Servers one request may make.
 MAX_COUNT = 100
+#: Characters of a server's name.
+MAX_NAME = 255
 #: Metadata items that a server may have.
 MAX_METADATA = 128
 
@@ -50,7 +52,7 @@ MAX_METADATA = 128
 _NAME: Schema = {
     'type': 'string',
     'minLength': 1,
-    'maxLength': 255,
+    'maxLength': MAX_NAME,
     # Printable, no white space at either end.
     'pattern': r'^(?![\s])[^\x00-\x1f\x7f]*(?<![\s])$',
 }
@@ -174,11 +176,9 @@ def create(call: Call) -> Answer:
     _refuse_what_is_not_there(asked)
     host = _host(call, asked)
     count = _count(asked)
-    made: list[Instance] = []
+    names = _names(asked['name'], count)
     common = _values(call, asked, host)
-    for number in range(1, count + 1):
-        name = asked['name'] if count == 1 else f'{asked["name"]}-{number}'
-        made.append(_make(call, common, asked, name))
+    made = [_make(call, common, asked, name) for name in names]
     for number, instance in enumerate(made):
         _build(call, instance, made[number:])
     return _answer(call, asked, made)
@@ -270,6 +270,22 @@ def _count(asked: Any) -> int:
             where='server.min_count', reason='it is larger than max_count.'
         )
     return most
+
+
+def _names(name: str, count: int) -> list[str]:
+    """Several that are made at once are numbered.
+
+    :raises InvalidInput: there is no room for the numbers.
+    """
+    if count == 1:
+        return [name]
+    names = [f'{name}-{number}' for number in range(1, count + 1)]
+    if len(names[-1]) > MAX_NAME:
+        raise InvalidInput(
+            where='server.name',
+            reason=f'with a number it is longer than {MAX_NAME} characters.',
+        )
+    return names
 
 
 def _values(call: Call, asked: Any, host: str | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import json
+import math
 import re
 import urllib.parse
 from collections.abc import Iterator, Mapping
@@ -185,7 +186,9 @@ def read_json(raw: bytes) -> Any:
     """What a body says. :raises InvalidInput: it is no (clean) JSON."""
     try:
         text = raw.decode('utf-8')
-        body = json.loads(text, parse_constant=_no_constant)
+        body = json.loads(
+            text, parse_constant=_no_constant, parse_float=_finite
+        )
         # Neither databases nor messages can carry halves of surrogate
         # pairs, nor NUL; the latter stands escaped in JSON.
         json.dumps(body, ensure_ascii=False).encode('utf-8')
@@ -203,6 +206,13 @@ def read_json(raw: bytes) -> Any:
 
 #: After an even number of backslashes: those are backslashes themselves.
 _NUL = re.compile(r'(?<!\\)(?:\\\\)*\\u0000')
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f'{digits[:40]} is beyond all numbers')
+    return number
 
 
 def _no_constant(word: str) -> Any:

@@ -74,7 +74,7 @@ def document(request: webob.Request, links: Links) -> webob.Response | None:
         return None
     path = request.environ.get('PATH_INFO') or '/'
     if path == IMAGE_SERVICE or path.startswith(f'{IMAGE_SERVICE}/'):
-        return _images_document(request, links)
+        return _images_document(path, links)
     if path.rstrip('/') == API_ROOT:
         if request.method != 'GET':
             return None
@@ -84,9 +84,9 @@ def document(request: webob.Request, links: Links) -> webob.Response | None:
     return webob.Response(status=300, json_body={'choices': [_choice(links)]})
 
 
-def _images_document(request: webob.Request, links: Links) -> webob.Response:
+def _images_document(path: str, links: Links) -> webob.Response:
     """The same for the image service, as Glance answers."""
-    is_list = request.path_info.rstrip('/') == f'{IMAGE_SERVICE}/versions'
+    is_list = path.rstrip('/') == f'{IMAGE_SERVICE}/versions'
     version = {
         'id': IMAGE_API_ID,
         'status': 'CURRENT',

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from livemig.db.api import Database
 from tests.functional.api import resources
 from tests.functional.api.examples import EXAMPLES, Example
 from tests.functional.api.world import (
@@ -187,6 +188,30 @@ def test_project_in_the_url(world: World, name: str) -> None:
     assert answer.status_int in (200, 202, 204)
 
 
+# -- the database is away ---------------------------------------------------
+#: What answers out of the catalogue, or out of nothing.
+WITHOUT_DATABASE = {
+    'versions:show', 'flavors:show', 'flavor_extra_specs:index',
+    'flavor_extra_specs:show', 'images:index', 'images:show',
+    'images:schema_of_one', 'images:schema_of_many', 'quotas:show',
+    'quotas:defaults', 'aggregates:index', 'server_groups:index',
+    'keypairs:index', 'extensions:index', 'extensions:show',
+}  # fmt: skip
+
+
+def test_without_a_database(world: World) -> None:
+    world.store.dispose()
+    world.store = Database('sqlite:////nowhere/livemig.sqlite')
+    world.assemble()
+    for name, example in EXAMPLES.items():
+        answer = ask(world, example)
+        if name in WITHOUT_DATABASE:
+            assert answer.status_int == 200, name
+        else:
+            assert 'database' in check(answer, 503), name
+    assert world.messages == []
+
+
 # -- bodies -----------------------------------------------------------------
 @WITH_BODY
 def test_body_that_is_no_object(still_world: World, name) -> None:
@@ -265,6 +290,15 @@ def test_body_with_one_thing_wrong(world: World, name: str) -> None:
     assert world.messages == []
 
 
+@pytest.mark.parametrize(('length', 'code'), [(253, 202), (254, 400)])
+def test_names_need_room_for_numbers(world: World, length, code) -> None:
+    example = EXAMPLES['servers:create']
+    server = {**example.body['server'], 'name': 'n' * length, 'max_count': 2}
+    answer = ask(world, example, body={'server': server})
+    assert answer.status_int == code, answer.text
+    assert len(world.messages) == (2 if code == 202 else 0)
+
+
 @WITH_BODY
 def test_other_media_types(still_world: World, name: str) -> None:
     example = EXAMPLES[name]
@@ -336,6 +370,13 @@ def test_chunked_body_is_read(world: World) -> None:
 )
 def test_paths_that_lead_nowhere(still_world: World, path) -> None:
     assert still_world.ask('GET', path).status_int == 404
+
+
+@pytest.mark.parametrize('path', ['/%ff', '/image/%ff', '/v2.1%ff', '/v3/%ff'])
+def test_paths_that_are_no_text_are_beside_the_api(
+    still_world: World, path
+) -> None:
+    assert still_world.ask('GET', path, root='').status_int == 300
 
 
 @pytest.mark.parametrize('method', ['HEAD', 'PUT', 'PATCH', 'TRACE', 'FOO'])

@@ -119,6 +119,13 @@ def test_queries_that_are_none(raw) -> None:
         validation.read_query(raw)
 
 
+@pytest.mark.parametrize('number', ['1e999', '-1e999', 'NaN', '-Infinity'])
+def test_numbers_that_are_none(number) -> None:
+    with pytest.raises(InvalidInput, match='it is not JSON'):
+        validation.read_json(f'{{"a": [{number}]}}'.encode())
+    assert validation.read_json(b'[1e308, -1.5]') == [1e308, -1.5]
+
+
 def test_a_backslash_is_no_nul() -> None:
     read = validation.read_json
     assert read(rb'{"a": "\\u0000"}') == {'a': r'\u0000'}
