@@ -167,7 +167,7 @@ def _check_rescued(call: Call, instance: Instance, host: str | None) -> None:
     :raises RpcVersionTooOld:
     """
     call.app.compute.require(
-        str(instance.host),
+        f'{instance.host} (source)',
         'migrate a rescued instance',
         rpcapi.RESCUED_VERSION,
     )

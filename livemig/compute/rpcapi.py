@@ -79,6 +79,7 @@ class ComputeAPI:
     def require(self, host: str, action: str, version: str) -> None:
         """Refuse, before anything is written, what cannot be sent.
 
+        :param host: as it is to be told.
         :raises RpcVersionTooOld:
         """
         if not self._client.can_send(version):

@@ -135,7 +135,9 @@ class Placement:
         if instance.vm_state != VmState.RESCUED:
             return True
         self._compute_api.require(
-            source.host, 'migrate a rescued instance', RESCUED_VERSION
+            f'{source.host} (source)',
+            'migrate a rescued instance',
+            RESCUED_VERSION,
         )
         return self._check_rescued('source', source)
 

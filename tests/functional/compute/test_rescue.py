@@ -302,8 +302,8 @@ def test_pinned_below_it_nothing_is_placed(deploy):
     deployment.settled(instance, migration)
     assert migration.status == Status.ERROR
     assert migration.reason == (
-        'Host host1 cannot migrate a rescued instance: its compute manager '
-        'is limited to RPC version 1.2, 1.3 is needed.'
+        'Host host1 (source) cannot migrate a rescued instance: its compute '
+        'manager is limited to RPC version 1.2, 1.3 is needed.'
     )
     is_rescued_at(deployment, instance, 'host1')
 
