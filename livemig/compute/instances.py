@@ -176,7 +176,9 @@ class Instances:
                 {'uuid': instance.uuid, 'exc': exc.message},
             )
             self._built(instance, VmState.ERROR, PowerState.NOSTATE)
-            instance.add_fault(500, exc.message, self._host)
+            instance.add_fault(
+                500, 'It could not be made.', self._host, exc.message
+            )
             notify(Phase.ERROR, exc)
         else:
             self._built(instance, VmState.ACTIVE, PowerState.RUNNING)

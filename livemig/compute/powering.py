@@ -297,8 +297,11 @@ class _Step:
             self._write(self._done())
         else:
             self._write(self._failed())
+            told = f'The action {self.row.action} failed.'
             self.patience.ask(
-                lambda: self.instance.add_fault(500, error.message, self.host)
+                lambda: self.instance.add_fault(
+                    500, told, self.host, error.message
+                )
             )
         LOG.info(
             'Instance %(uuid)s, %(task)s: %(end)s. It is %(state)s now.',

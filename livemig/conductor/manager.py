@@ -227,7 +227,9 @@ class ConductorManager:
                 {'vm_state': str(VmState.ERROR), 'task_state': None},
                 {'task_state': str(TaskState.SCHEDULING)},
             ):
-                instance.add_fault(500, exc.message, None)
+                instance.add_fault(
+                    500, 'No valid host was found.', None, exc.message
+                )
                 self._not_built(ctxt, instance, exc)
             return
         if instance.swap(

@@ -182,14 +182,24 @@ class Instance(base.LivemigObject):
             self.refresh_from(row)
         return done
 
-    def add_fault(self, code: int, message: str, host: str | None) -> None:
-        """Record why it is in error, for those who look at it."""
+    def add_fault(
+        self,
+        code: int,
+        message: str,
+        host: str | None,
+        details: str | None = None,
+    ) -> None:
+        """Record why it is in error.
+
+        :param message: for its owner; names no host, nor what is on one.
+        :param details: for administrators.
+        """
         self.store.instance_fault_add(
             self.uuid,
             {
                 'code': code,
                 'message': message,
-                'details': None,
+                'details': details,
                 'host': host,
             },
         )

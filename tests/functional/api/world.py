@@ -318,7 +318,9 @@ class World:
         for name, events in _EVENTS.items():
             self._add_migration(name, events)
         self.instance('deleted').destroy()
-        self.instance('error').add_fault(500, 'No valid host', 'host1')
+        self.instance('error').add_fault(
+            500, 'No valid host', 'host1', 'host1 is too small'
+        )
         self.migration('aborting').request_abort('first', 'req-first')
 
     def report(self, host: str, rescued: bool = False, **more: Any) -> None:

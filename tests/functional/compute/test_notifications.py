@@ -376,6 +376,9 @@ def test_no_host_can_make_it(deploy):
     ]
     said, request_id = details(deployment, instance, 'create')
     assert 'host1: ' in said['conductor_build_instance']
+    [fault] = deployment.database.instance_faults([instance.uuid])
+    assert fault['message'] == 'No valid host was found.'
+    assert fault['details'] == said['conductor_build_instance']
     old, new = deployment.told(instance)
     for message, publisher, event_type in (
         (old, 'compute_task.conductor1', 'compute.instance.create.error'),

@@ -216,11 +216,12 @@ def test_a_guest_that_cannot_be_started(deployment, case):
     assert instance.rescue is None
     [fault] = deployment.database.instance_faults([instance.uuid])
     assert fault['code'] == 500
-    assert 'host1' in fault['message']
+    assert fault['message'] == f'The action {case.verb} failed.'
+    assert 'host1' in fault['details']
     result, details = deployment.events(instance, ctxt.request_id)[
         f'compute_{case.verb}_instance'
     ]
-    assert (result, details) == ('Error', fault['message'])
+    assert (result, details) == ('Error', fault['details'])
     hard = CASES[7]
     again = ask(deployment, instance, hard)
     check(deployment, instance, hard, again)
