@@ -32,6 +32,7 @@ from tests.functional.compute.stories import (
     split,
 )
 from tests.functional.compute.test_power import DISKS, RESCUE_IMAGE
+from tests.functional.compute.test_review import a_minute_later
 from tests.functional.deployment import TOLD
 from tests.unit.test_rpc_notifier import Stuck
 
@@ -358,6 +359,35 @@ def test_finished_when_the_destinations_hypervisor_is_back(deploy):
         },
         migration,
     )
+    assert actions_of(deployment, instance) == [
+        CREATE,
+        ('live-migration', 'operator', WORKED),
+    ]
+
+
+def test_placed_when_the_broker_is_back(deploy):
+    """It goes on being looked for; nothing has failed."""
+    deployment = deploy()
+    instance = deployment.boot()
+    api = deployment.conductor._compute_api
+    ask = api.check_can_live_migrate_destination
+    answers = [exception.BrokerUnreachable(limit_s='10')]
+
+    def away_first(*args):
+        if answers:
+            raise answers.pop()
+        return ask(*args)
+
+    api.check_can_live_migrate_destination = away_first
+    migration = deployment.migrate(instance)
+    migration.refresh()
+    assert (migration.status, answers) == ('accepted', [])
+    assert deployment.events(instance, migration.request_id) == {
+        PLACED[0][0]: (None, None)
+    }
+    a_minute_later(deployment, migration.created_at)
+    deployment.settled(instance, migration)
+    assert migration.status == 'completed'
     assert actions_of(deployment, instance) == [
         CREATE,
         ('live-migration', 'operator', WORKED),
