@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from livemig.compute import rpcapi
+from livemig.conductor.rpcapi import conductor_store
 from livemig.objects.migration_states import Status
 from tests.functional.compute.test_power import DISKS, RESCUE_IMAGE
 
@@ -172,11 +173,23 @@ def unable(deployment, host):
 
 
 def too_old(deployment, host):
-    """As a manager of the version before reports."""
-    [row] = deployment.database.service_list({'host': host})
-    kept = ('host', 'binary', 'topic', 'facts', 'last_seen_at')
-    deployment.database.service_report(
-        {name: row[name] for name in kept} | {'version': 1}
+    """In its place one of the version before has reported, over the bus; it
+    knows nothing of rescued instances that move."""
+    deployment.stop_manager(host)
+    store = conductor_store(deployment.rpc.client('conductor'))
+    [row] = store.service_list({'host': host})
+    facts = {**row['facts'], 'rpc_version': '1.2'}
+    facts['capabilities'] = dict(facts['capabilities'])
+    del facts['capabilities']['live_migrate_rescued']
+    store.service_report(
+        {
+            'host': host,
+            'binary': 'nova-compute',
+            'topic': 'compute',
+            'version': 1,
+            'last_seen_at': deployment.clock.now(),
+            'facts': facts,
+        }
     )
 
 
