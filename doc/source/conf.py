@@ -20,6 +20,10 @@ exclude_patterns = ['**/*.inc']
 nitpicky = False
 
 html_theme = 'alabaster'
-html_theme_options = {'nosidebar': False, 'page_width': '70em'}
+html_theme_options = {
+    'nosidebar': False,
+    'page_width': '70em',
+    'body_max_width': '56em',
+}
 html_static_path: list[str] = []
 pygments_style = 'sphinx'

@@ -112,6 +112,7 @@ class Operation:
     :ivar query: schemas of the query; none: it is not looked at.
     :ivar response: schemas of the answer; none: it has no body.
     :ivar errors: domain error -> status code, over COMMON_ERRORS.
+    :ivar description: what people must know beyond the summary.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Operation:
     query: Since = ()
     response: Since = ()
     errors: Errors = dataclasses.field(default_factory=dict)
+    description: str = ''
 
     @property
     def is_versioned(self) -> bool:

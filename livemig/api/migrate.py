@@ -354,6 +354,13 @@ OPERATIONS = (
         path='/servers/{server_id}/action',
         body_key='os-migrateLive',
         summary='Migrate a server live.',
+        description='Takes the server, writes a migration down and asks a '
+        'conductor to place it. Up to 2.33 the answer waits for the '
+        'checks on both hosts; from 2.34 on it does not. A rescued '
+        'server is accepted from 2.200 on. From 2.30 to 2.67 a host '
+        'that is named is checked unless ``force`` is true; before, '
+        'it was taken as it is, and from 2.68 on it is always '
+        'checked.',
         handler=migrate_live,
         policy=policy.Rule(
             'os_compute_api:os-migrate-server:migrate_live',
@@ -385,6 +392,9 @@ OPERATIONS = (
         body_key='live-migrate-force-end',
         first=V(2, 201),
         summary='End a running live migration by pausing the guest.',
+        description='The guest is paused until all is copied, and goes on at '
+        'the destination; never by post-copy. A second request '
+        'changes nothing and is no error.',
         handler=force_end,
         policy=policy.Rule(
             'os_compute_api:servers:live_migrate_force_end',

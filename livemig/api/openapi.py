@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from livemig.api import action, faults, microversion
+from livemig.api import action, faults, meanings, microversion
 from livemig.api.action import Operation
 from livemig.api.links import API_ROOT
 from livemig.api.microversion import Microversion
@@ -91,23 +91,32 @@ def _served(item: dict[str, Any], base: str) -> dict[str, Any]:
     return {**item, 'servers': [{'url': url} for url in urls]}
 
 
-def document(operations: Iterable[Operation]) -> dict[str, Any]:
+def document(
+    operations: Iterable[Operation],
+    newest: Microversion = microversion.LATEST,
+) -> dict[str, Any]:
+    """
+    :param newest: the newest version to speak of.
+    """
     places: dict[str, dict[str, list[Operation]]] = {}
     for operation in operations:
+        if operation.first > newest:
+            continue
         methods = places.setdefault(operation.path, {})
         methods.setdefault(operation.method.lower(), []).append(operation)
     return {
         'openapi': '3.1.0',
         'info': {
             'title': 'livemig',
-            'version': str(microversion.LATEST),
+            'version': str(newest),
             'description': DESCRIPTION,
             'license': {'name': 'Apache-2.0', 'identifier': 'Apache-2.0'},
         },
         'servers': [{'url': API_ROOT}],
         'security': [{'basic': []}, {'token': []}],
         'paths': {
-            path: _path_item(path, places[path]) for path in sorted(places)
+            path: _path_item(path, places[path], newest)
+            for path in sorted(places)
         },
         'components': _COMPONENTS,
     }
@@ -115,7 +124,9 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
 
 # -- one place --------------------------------------------------------------
 def _path_item(
-    path: str, methods: Mapping[str, list[Operation]]
+    path: str,
+    methods: Mapping[str, list[Operation]],
+    newest: Microversion,
 ) -> dict[str, Any]:
     item: dict[str, Any] = {}
     variables = [
@@ -127,7 +138,7 @@ def _path_item(
     if root != API_ROOT:
         item['servers'] = [{'url': root}]
     for method in sorted(methods):
-        item[method] = _described(methods[method])
+        item[method] = _described(methods[method], newest)
     return item
 
 
@@ -142,10 +153,10 @@ def _path_parameter(name: str) -> dict[str, Any]:
     }
 
 
-def _described(operations: Operations) -> dict[str, Any]:
+def _described(operations: Operations, newest: Microversion) -> dict[str, Any]:
     """The operations of one place as one: OpenAPI knows no others. Where
     there are several, the body's only key says which is meant."""
-    version = max(operation.last for operation in operations)
+    version = min(newest, max(one.last for one in operations))
     spoken = [one for one in operations if one.speaks(version)]
     name, summary, details = _named(spoken)
     described: dict[str, Any] = {
@@ -194,6 +205,8 @@ def _named(operations: Operations) -> tuple[str, str, dict[str, Any]]:
 
 def _of_record(operation: Operation) -> dict[str, Any]:
     told: dict[str, Any] = {}
+    if operation.description:
+        told['description'] = operation.description
     if operation.is_versioned:
         told['x-openstack-min-version'] = str(operation.first)
     if operation.last < microversion.LATEST:
@@ -215,17 +228,28 @@ def _version_parameter(version: Microversion) -> dict[str, Any]:
 def _query(operation: Operation, version: Microversion) -> list[Any]:
     """The parameters of the query; none that is there to be refused."""
     schema = action.at(operation.query, version) or {'properties': {}}
-    return [
-        {'name': name, 'in': 'query', 'schema': of_one}
-        for name, of_one in schema['properties'].items()
-        if of_one != {'not': {}}
-    ]
+    told = []
+    for name, of_one in schema['properties'].items():
+        if of_one == meanings.NEVER:
+            continue
+        words = meanings.meaning(operation, meanings.QUERY, (name,))
+        told.append(
+            {
+                'name': name,
+                'in': 'query',
+                **({'description': words} if words else {}),
+                'schema': of_one,
+            }
+        )
+    return told
 
 
 def _body(operations: Operations, version: Microversion) -> Schema:
     schemas: list[Schema] = []
     for one in operations:
-        schema = action.at(one.request, version) or {}
+        schema = meanings.described(
+            action.at(one.request, version) or {}, one, meanings.REQUEST
+        )
         if one.body_key is not None:
             schema = closed({one.body_key: schema}, one.body_key)
         schemas.append(schema)
@@ -259,7 +283,7 @@ def _responses(
     told: dict[str, Any] = {}
     for code in sorted({one.success for one in operations}):
         schemas = [
-            schema
+            meanings.described(schema, one, meanings.RESPONSE)
             for one in operations
             if one.success == code
             and (schema := action.at(one.response, version)) is not None
@@ -299,7 +323,7 @@ _FAULT: Schema = {
     'maxProperties': 1,
 }
 _FAULT_CONTENT = {JSON: {'schema': {'$ref': '#/components/schemas/fault'}}}
-_TEXT_HEADER = {'schema': {'type': 'string'}}
+_TEXT_HEADER = {'required': True, 'schema': {'type': 'string'}}
 _COMPONENTS: Mapping[str, Any] = {
     'schemas': {'fault': _FAULT},
     'headers': {

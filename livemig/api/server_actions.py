@@ -257,6 +257,8 @@ OPERATIONS = (
         path=PATH,
         body_key='reboot',
         summary='Reboot a server, asking its system or not.',
+        description='A hard reboot makes the guest anew from its record, and '
+        'is also the way out if an operation on it got stuck.',
         handler=reboot,
         policy=policy.Rule(
             'os_compute_api:servers:reboot',
@@ -273,6 +275,8 @@ OPERATIONS = (
         path=PATH,
         body_key='rescue',
         summary='Boot a server from another image, to repair it.',
+        description='The guest boots from the rescue image, with its own '
+        'disks beside. It can migrate in that state from 2.200 on.',
         handler=rescue,
         policy=policy.Rule(
             'os_compute_api:os-rescue',

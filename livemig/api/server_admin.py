@@ -162,6 +162,8 @@ OPERATIONS = (
         path=PATH,
         body_key='os-resetState',
         summary='Reset the state of a server that got stuck.',
+        description='Changes what livemig believes, not the guest. Refused '
+        'while the server migrates.',
         handler=reset_state,
         policy=policy.Rule(
             'os_compute_api:os-admin-actions:reset_state',

@@ -413,6 +413,9 @@ OPERATIONS = (
         method='POST',
         path='/servers',
         summary='Create one server, or several alike.',
+        description='The answer comes at once; a conductor then chooses the '
+        'host, and the host makes the guest. It has no interface '
+        'unless ``networks`` asks for one, and no volumes.',
         handler=create,
         policy=policy.Rule(
             'os_compute_api:servers:create',

@@ -118,6 +118,8 @@ OPERATIONS = (
         path=_PATH,
         first=V(2, 23),
         summary="List a server's live migrations that are under way.",
+        description='Empty if there is none. Up to 2.201 one in post-copy is '
+        'not in the list.',
         handler=index,
         policy=policy.Rule(
             'os_compute_api:servers:migrations:index',
@@ -158,6 +160,11 @@ OPERATIONS = (
         path=f'{_PATH}/{{migration_id}}',
         first=V(2, 24),
         summary='Abort a live migration.',
+        description='The guest goes on at the source, nothing is left at the '
+        'destination, and the migration becomes ``cancelled``. Up '
+        'to 2.64 only a ``running`` migration can be aborted. In '
+        'post-copy none can: the guest runs at the destination '
+        'already.',
         handler=abort,
         policy=policy.Rule(
             'os_compute_api:servers:migrations:delete',
@@ -174,6 +181,10 @@ OPERATIONS = (
         body_key='force_complete',
         first=V(2, 22),
         summary='Force a live migration to complete.',
+        description='By post-copy where the operator permits it and both '
+        'hosts and the guest can, else by pausing the guest until all is '
+        'copied. A guest that was paused before stays paused. A '
+        'second request changes nothing and is no error.',
         handler=force_complete,
         policy=policy.Rule(
             'os_compute_api:servers:migrations:force_complete',

@@ -279,6 +279,9 @@ OPERATIONS = (
         method='DELETE',
         path='/servers/{server_id}',
         summary='Delete a server, also while it migrates.',
+        description='A migration under way is aborted first; one in post-copy '
+        'ends first. Then the guest and its files are removed from '
+        'both hosts.',
         handler=delete,
         policy=policy.Rule(
             'os_compute_api:servers:delete',

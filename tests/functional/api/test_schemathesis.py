@@ -13,8 +13,9 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from livemig.api import openapi
+from livemig.api import action, openapi
 from livemig.api.action import Operation
+from livemig.api.microversion import LATEST, Microversion
 from livemig.api.operations import OPERATIONS
 from tests.functional.api.examples import EXAMPLES
 from tests.functional.api.world import IMAGE, World
@@ -33,7 +34,10 @@ _CHECKS = CHECKS.get_by_names(
         'not_a_server_error',
         'status_code_conformance',
         'content_type_conformance',
+        'response_headers_conformance',
         'response_schema_conformance',
+        # What breaks a schema is refused.
+        'negative_data_rejection',
     ]
 )
 
@@ -52,6 +56,28 @@ _KNOWN = {
 
 each = pytest.mark.parametrize('record', OPERATIONS, ids=lambda o: o.name)
 
+#: Older versions whose shapes differ from each other's: the oldest, the last
+#: before ids of services became uuids, and Nova's newest.
+OLDER = (Microversion(2, 1), Microversion(2, 52), Microversion(2, 100))
+
+
+def _shapes(record: Operation, version: Microversion) -> list[Any]:
+    return [
+        action.at(since, version)
+        for since in (record.request, record.query, record.response)
+    ]
+
+
+#: (operation, version): it was there, and looked as it does no more.
+BEFORE = [
+    pytest.param(record, version, id=f'{record.name}-{version}')
+    for version in OLDER
+    for record in OPERATIONS
+    if record.is_versioned
+    and record.speaks(version)
+    and _shapes(record, version) != _shapes(record, record.last)
+]
+
 
 @pytest.fixture
 def quiet() -> Iterator[None]:
@@ -60,9 +86,11 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def described(world: World, record: Operation) -> Any:
+def described(
+    world: World, record: Operation, version: Microversion = LATEST
+) -> Any:
     """That operation alone, as the description has it."""
-    document = openapi.document([record])
+    document = openapi.document([record], version)
     document['servers'] = [{'url': record.root}]
     schema = schemathesis.openapi.from_dict(document)
     schema.app = world.app
@@ -77,8 +105,8 @@ def variables(record: Operation) -> dict[str, str]:
     return found.groupdict()
 
 
-def version_of(record: Operation) -> dict[str, str]:
-    return {'OpenStack-API-Version': f'compute {record.last}'}
+def header(version: Microversion) -> dict[str, str]:
+    return {'OpenStack-API-Version': f'compute {version}'}
 
 
 def known(body: Any) -> Any:
@@ -106,23 +134,22 @@ def test_a_good_request_succeeds(world: World, quiet, record) -> None:
     body = {} if example.body is None else {'body': example.body}
     case = described(world, record).Case(
         path_parameters=variables(record),
-        headers=version_of(record),
+        headers=header(record.last),
         media_type='application/json',
         **body,
     )
     assert sent(case) == record.success
 
 
-@each
-@pytest.mark.parametrize('mode', GenerationMode, ids=lambda m: m.value)
-def test_any_request_is_answered_as_described(
-    world: World, quiet, record, mode
+def ask_much(
+    world: World,
+    record: Operation,
+    version: Microversion,
+    mode: GenerationMode,
 ) -> None:
-    operation = described(world, record)
-    fixed = {
-        'headers': version_of(record),
-        'generation_mode': mode,
-    }
+    """Requests of that kind, some with real names and ids in them."""
+    operation = described(world, record, version)
+    fixed = {'headers': header(version), 'generation_mode': mode}
     cases = operation.as_strategy(**fixed)
     if variables(record) and mode is GenerationMode.POSITIVE:
         cases = st.one_of(
@@ -144,3 +171,18 @@ def test_any_request_is_answered_as_described(
         sent(case)
 
     ask()
+
+
+@each
+@pytest.mark.parametrize('mode', GenerationMode, ids=lambda m: m.value)
+def test_any_request_is_answered_as_described(
+    world: World, quiet, record, mode
+) -> None:
+    ask_much(world, record, record.last, mode)
+
+
+@pytest.mark.parametrize(('record', 'version'), BEFORE)
+def test_so_it_is_at_older_versions(
+    world: World, quiet, record, version
+) -> None:
+    ask_much(world, record, version, GenerationMode.POSITIVE)
