@@ -65,9 +65,7 @@ def full_cloud(lab: Lab) -> Iterator[Cloud]:
 def nova_cloud(lab: Lab) -> Iterator[Cloud]:
     """What Nova's clients and tempest log in to: a real Keystone, one
     process, MariaDB."""
-    made = Cloud(
-        lab, keystone=True, database=lab.mariadb(), options=OPTIONS
-    )
+    made = Cloud(lab, keystone=True, database=lab.mariadb(), options=OPTIONS)
     made.start()
     yield made
     made.stop()
