@@ -218,13 +218,8 @@ class Source:
             domain.migrateSetMaxSpeed(bandwidth_mib_s)
             domain.migrateSetMaxDowntime(downtime_ms)
 
-        self._conn.run(
-            restore,
-            guest_id,
-            translate=lambda e: errors.translate_passing(
-                e, self._host, guest_id
-            ),
-        )
+        # Not as what may go better in a moment: a roll-back waits for it.
+        self._conn.run(restore, guest_id)
 
     def start_post_copy(self, guest_id: str) -> None:
         if not files.is_guest_id(guest_id):
