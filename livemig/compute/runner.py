@@ -115,6 +115,7 @@ class Runner:
         """
         if self._memory_mib is not None:
             self._policy = self._build_policy(self._memory_mib)
+            self._story.timeout_is(self._policy.timeout_s)
 
     def run(self) -> None:
         """Go on until the migration has ended, or the process stops."""
@@ -192,6 +193,7 @@ class Runner:
         """Watch the transfer, then find out how it ended."""
         if self._memory_mib is None:
             self._read_policy()
+            self._story.timeout_is(self._policy.timeout_s)
         watcher = monitor.Monitor(
             driver=self._driver,
             guest_id=self.instance_uuid,

@@ -251,6 +251,18 @@ class Story:
             }
         )
 
+    def timeout_is(self, timeout_s: int) -> None:
+        """The options may have changed: who watches sees what holds now."""
+
+        def write() -> None:
+            self._ctxt.store.migration_update(
+                self._migration_id,
+                {'timeout_s': timeout_s},
+                {'status': [str(Status.RUNNING), str(Status.POST_COPY)]},
+            )
+
+        self.journal.change(write)
+
     def switched(self) -> None:
         def write() -> None:
             migration = Migration.get(self._context(), self._migration_id)

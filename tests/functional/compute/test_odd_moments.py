@@ -187,6 +187,26 @@ def test_the_timeout_counts_from_the_start_across_a_restart(deploy):
     assert 40 <= deployment.clock.monotonic_s() < 60
 
 
+@pytest.mark.parametrize('how', ['reload', 'restart'])
+def test_the_record_tells_the_timeout_that_holds(deploy, how):
+    name = 'live_migration_completion_timeout'
+    deployment = deploy(options=[*SLOW, ('libvirt', name, 100)])
+    instance = deployment.boot(**BUSY)
+    migration = hold(deployment, instance, 20)
+    assert migration.timeout_s == 200
+    if how == 'reload':
+        manager = deployment.managers['host1']
+        manager._conf.set_override(name, 20, 'libvirt')
+        manager.reload()
+    else:
+        deployment.stop_manager('host1')
+        deployment.start_manager('host1', [('libvirt', name, 20)])
+    go_on(deployment)
+    stayed(deployment, instance, migration, Status.CANCELLED)
+    assert migration.timeout_s == 40
+    assert 'completion timeout of 40 s' in migration.reason
+
+
 def ended_and_killed(deployment, instance):
     """A cancelled migration whose manager died before it said so."""
     migration = placed(
