@@ -1,8 +1,10 @@
-"""Managers killed in each status, a broker that is away, destinations
-that cannot be reached: on real hypervisors."""
+"""Managers killed in each status, a broker or a database that is away,
+daemons that die, destinations that cannot be reached: on real hypervisors.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 
 import pytest
@@ -22,6 +24,8 @@ from tests.integration.acts import (
 
 pytestmark = pytest.mark.libvirt
 
+POST_COPY = 'running (post-copy)'
+
 
 def start(cloud, host='host1'):
     """Start a manager; before it listens a SIGHUP would end it."""
@@ -29,29 +33,82 @@ def start(cloud, host='host1'):
     cloud.wait_heard(host)
 
 
-def restart(cloud, host='host1'):
-    """kill -9 and start again."""
-    cloud.kill(host)
-    start(cloud, host)
+def kill_in(cloud, status, server, migration, *hosts):
+    """kill -9 these managers; the record stays at that status."""
+    for host in hosts or ('host1',):
+        cloud.kill(host)
+    found = cloud.migration(server, migration)
+    assert found['status'] == status, found
+
+
+@contextlib.contextmanager
+def in_post_copy(cloud, guest):
+    """A guest in post-copy, which cannot end: the destination's daemon
+    stands still until the block is left."""
+    server, watcher, migration = begin(cloud, guest)
+    host2 = cloud.lab.hosts[1]
+    host2.signal_daemon(signal.SIGSTOP)
+    try:
+        assert force(cloud, server, migration).status == 202
+        status_is(cloud, server, migration, POST_COPY)
+        yield server, watcher, migration
+    finally:
+        host2.signal_daemon(signal.SIGCONT)
+
+
+def runs_there(cloud, server):
+    """Wait until the guest says something at host2."""
+    there = cloud.consoles(server)[1]
+    wait_until(
+        lambda: there.exists() and there.stat().st_size > 1000,
+        'the guest runs on host2',
+        60,
+    )
+
+
+def test_a_manager_killed_with_an_accepted_migration(cloud, guest):
+    """The conductor stands still, so that nobody places it meanwhile."""
+    server, watcher = guest('idle')
+    conductor = cloud.process('conductor')
+    conductor.signal(signal.SIGSTOP)
+    try:
+        migration = cloud.migrate(server, 'host2')
+        kill_in(cloud, 'accepted', server, migration)
+        cloud.start_manager('host1')
+    finally:
+        conductor.signal(signal.SIGCONT)
+    moves(cloud, server, watcher, migration)
+
+
+def test_a_conductor_killed_with_an_accepted_migration(cloud, guest):
+    server, watcher = guest('idle')
+    cloud.kill('conductor')
+    migration = cloud.migrate(server, 'host2')
+    assert cloud.migration(server, migration)['status'] == 'accepted'
+    cloud.start_service('conductor')
+    moves(cloud, server, watcher, migration)
 
 
 def test_a_manager_killed_with_a_queued_migration(cloud, guest):
     server, watcher = guest('idle')
     with queued(cloud, guest, server) as migration:
-        restart(cloud)
+        kill_in(cloud, 'queued', server, migration)
+        start(cloud)
     moves(cloud, server, watcher, migration)
 
 
 def test_a_manager_killed_while_preparing(cloud, guest):
     server, watcher = guest('idle')
     with preparing(cloud, guest, server) as migration:
-        restart(cloud)
+        kill_in(cloud, 'preparing', server, migration)
+        start(cloud)
     moves(cloud, server, watcher, migration)
 
 
 def test_a_manager_killed_in_the_first_pass_then_forced(cloud, guest):
     server, watcher, migration = begin(cloud, guest)
-    restart(cloud)
+    kill_in(cloud, 'running', server, migration)
+    start(cloud)
     assert force(cloud, server, migration).status == 202
     ended = moves(cloud, server, watcher, migration)
     assert ended['completed_by'] in ('post-copy', 'pause')
@@ -59,24 +116,45 @@ def test_a_manager_killed_in_the_first_pass_then_forced(cloud, guest):
 
 def test_a_manager_killed_in_the_first_pass_then_aborted(cloud, guest):
     server, watcher, migration = begin(cloud, guest)
-    cloud.kill('host1')
+    kill_in(cloud, 'running', server, migration)
     # Asked while nobody is there to hear it: it stands on the record.
     assert abort(cloud, server, migration).status == 202
     start(cloud)
     stays(cloud, server, watcher, migration)
 
 
-def test_a_manager_killed_in_post_copy(cloud, guest):
+def test_both_managers_killed_in_the_first_pass(cloud, guest):
     server, watcher, migration = begin(cloud, guest)
-    host2 = cloud.lab.hosts[1]
-    host2.signal_daemon(signal.SIGSTOP)
-    try:
-        assert force(cloud, server, migration).status == 202
-        status_is(cloud, server, migration, 'running (post-copy)')
-        cloud.kill('host1')
-    finally:
-        host2.signal_daemon(signal.SIGCONT)
+    kill_in(cloud, 'running', server, migration, 'host1', 'host2')
+    assert abort(cloud, server, migration).status == 202
+    for host in ('host1', 'host2'):
+        start(cloud, host)
+    stays(cloud, server, watcher, migration)
+
+
+def test_a_manager_that_stops_in_order_leaves_the_transfer_alone(cloud, guest):
+    server, watcher, migration = begin(cloud, guest)
+    manager = cloud.process('host1')
+    manager.terminate()
+    assert manager.wait(60) == 0
+    assert cloud.migration(server, migration)['status'] == 'running'
     start(cloud)
+    assert force(cloud, server, migration).status == 202
+    moves(cloud, server, watcher, migration)
+
+
+def test_a_manager_killed_in_post_copy(cloud, guest):
+    with in_post_copy(cloud, guest) as (server, watcher, migration):
+        kill_in(cloud, POST_COPY, server, migration)
+    start(cloud)
+    moves(cloud, server, watcher, migration)
+
+
+def test_both_managers_killed_in_post_copy(cloud, guest):
+    with in_post_copy(cloud, guest) as (server, watcher, migration):
+        kill_in(cloud, POST_COPY, server, migration, 'host1', 'host2')
+    for host in ('host1', 'host2'):
+        start(cloud, host)
     moves(cloud, server, watcher, migration)
 
 
@@ -86,7 +164,7 @@ def test_a_manager_killed_while_post_migrating(cloud, guest):
     cloud.wait_pass(server, migration)
     with actions_locked(cloud):
         status_is(cloud, server, migration, 'post-migrating')
-        cloud.kill('host1')
+        kill_in(cloud, 'post-migrating', server, migration)
     start(cloud)
     moves(cloud, server, watcher, migration)
 
@@ -95,13 +173,8 @@ def test_a_transfer_that_ends_while_its_manager_is_dead(cloud, guest):
     server, watcher = guest('slow')
     migration = cloud.migrate(server, 'host2')
     cloud.wait_pass(server, migration)
-    cloud.kill('host1')
-    there = cloud.consoles(server)[1]
-    wait_until(
-        lambda: there.exists() and there.stat().st_size > 1000,
-        'the guest runs on host2',
-        60,
-    )
+    kill_in(cloud, 'running', server, migration)
+    runs_there(cloud, server)
     start(cloud)
     moves(cloud, server, watcher, migration)
 
@@ -124,18 +197,27 @@ def test_a_whole_migration_with_the_broker_stopped(cloud, guest):
     broker = cloud.lab.broker_server
     broker.kill()
     try:
-        there = cloud.consoles(server)[1]
-        wait_until(
-            lambda: there.exists() and there.stat().st_size > 1000,
-            'the guest runs on host2',
-            60,
-        )
+        runs_there(cloud, server)
         away = abort(cloud, server, migration)
         # The request stands on the record, or the record says too late;
         # either way the answer comes, and is no 500.
         assert away.status in (202, 400, 503), away
     finally:
         broker.start()
+    moves(cloud, server, watcher, migration)
+
+
+def test_a_whole_migration_with_the_database_stopped(cloud, guest):
+    server, watcher = guest('slow')
+    migration = cloud.migrate(server, 'host2')
+    cloud.wait_pass(server, migration)
+    database = cloud.lab.postgresql_server
+    database.stop()
+    try:
+        runs_there(cloud, server)
+        assert abort(cloud, server, migration).status == 503
+    finally:
+        database.start()
     moves(cloud, server, watcher, migration)
 
 
@@ -153,6 +235,28 @@ def test_the_destination_daemon_killed_in_pre_copy(cloud, guest):
     host2.kill_daemon()
     host2.start_daemon()
     stays(cloud, server, watcher, migration, 'failed')
+
+
+def test_the_source_daemon_killed_in_post_copy(cloud, guest):
+    """The two QEMUs go on by themselves; whatever libvirt leaves behind of
+    it at the source is removed."""
+    with in_post_copy(cloud, guest) as (server, watcher, migration):
+        host1 = cloud.lab.hosts[0]
+        host1.kill_daemon()
+        host1.start_daemon()
+    moves(cloud, server, watcher, migration)
+
+
+def test_a_server_deleted_in_post_copy(cloud, guest):
+    """Not aborted any more: it arrives, and is then removed from both."""
+    with in_post_copy(cloud, guest) as (server, _, migration):
+        assert cloud.rest('DELETE', f'/servers/{server}').status == 204
+    wait_until(
+        lambda: cloud.rest('GET', f'/servers/{server}').status == 404,
+        'the server is gone',
+        60,
+    )
+    assert cloud.migration(server, migration)['status'] == 'completed'
 
 
 def test_a_black_holed_destination(cloud, guest):

@@ -16,6 +16,7 @@ from tests.integration.acts import (
     force_end,
     moves,
     preparing,
+    queued,
     status_is,
     stays,
 )
@@ -40,6 +41,24 @@ def test_abort_while_libvirt_prepares(cloud, guest):
         assert abort(cloud, server, migration).status == 202
     finally:
         cloud.way.thaw()
+    stays(cloud, server, watcher, migration)
+
+
+def test_abort_before_libvirt_has_a_job(cloud, guest):
+    """The source's daemon stands still from before the transfer begins
+    until the abort has been asked for."""
+    server, watcher = guest()
+    host1 = cloud.lab.hosts[0]
+    with queued(cloud, guest, server) as migration:
+        host1.signal_daemon(signal.SIGSTOP)
+        try:
+            cloud.set_options(
+                {'DEFAULT': {'max_concurrent_live_migrations': 2}}
+            )
+            status_is(cloud, server, migration, 'running')
+            assert abort(cloud, server, migration).status == 202
+        finally:
+            host1.signal_daemon(signal.SIGCONT)
     stays(cloud, server, watcher, migration)
 
 
