@@ -145,4 +145,5 @@ if __name__ == '__main__':
     try:
         sys.exit(main())
     except KeyboardInterrupt:
+        show.head('Interrupted; all of it has been removed.')
         sys.exit(130)
