@@ -192,6 +192,9 @@ class Router:
             path = request.path_info
         except UnicodeDecodeError:
             return None
+        if path.endswith('\n'):
+            # The mapper's "$" would take it for the path without.
+            return None
         found: dict[str, str] | None = self._map.match(
             path, {'REQUEST_METHOD': request.method}
         )

@@ -185,6 +185,41 @@ FIELDS = {
     ),
 }
 
+#: The same for those who may read only, where they see less.
+READERS_FIELDS = {
+    ('/servers/{active}', 'server'): {
+        name: span
+        for name, span in {
+            **_fields(
+                _SERVER_AT_FIRST, {**_SERVER_LATER, 'server_groups': '2.71'}
+            ),
+            'OS-EXT-SRV-ATTR:hostname': ('2.90', None),
+        }.items()
+        if name == 'OS-EXT-SRV-ATTR:hostname'
+        or not name.startswith(('OS-EXT-SRV-ATTR:', 'host_status'))
+    },
+    (
+        '/servers/{running}/os-instance-actions/req-{running}',
+        'instanceAction',
+    ): {
+        **_fields(
+            _words(
+                'action instance_uuid request_id user_id project_id '
+                'start_time message'
+            ),
+            {'events': '2.51', 'updated_at': '2.58'},
+        ),
+    },
+    (
+        '/servers/{running}/os-instance-actions/req-{running}',
+        'instanceAction.events.0',
+    ): _fields(
+        ['event', 'start_time', 'finish_time', 'result'],
+        {'hostId': '2.62'},
+        first='2.51',
+    ),
+}
+
 #: The answer to PUT /servers/{id}: key -> (first, last).
 UPDATED_SERVER = _fields(
     [n for n in _SERVER_AT_FIRST if n not in _NOT_AT_FIRST_AFTER_UPDATE],

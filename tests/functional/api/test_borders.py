@@ -8,7 +8,14 @@ import pytest
 
 from livemig.objects.migration import Migration
 from tests.functional.api import borders
-from tests.functional.api.world import IMAGE, MIGRATIONS, SERVERS, World
+from tests.functional.api.world import (
+    ADMIN,
+    IMAGE,
+    MIGRATIONS,
+    READER,
+    SERVERS,
+    World,
+)
 
 #: Everything changes at these or not at all.
 VERSIONS = [f'2.{minor}' for minor in (*range(1, 102), 199, 200, 201, 202)]
@@ -75,14 +82,22 @@ def with_event(still_world: World) -> World:
 
 @pytest.mark.parametrize('key', borders.FIELDS, ids=str)
 def test_fields(with_event: World, key) -> None:
+    check_fields(with_event, key, borders.FIELDS[key], ADMIN)
+
+
+@pytest.mark.parametrize('key', borders.READERS_FIELDS, ids=str)
+def test_fields_for_readers(with_event: World, key) -> None:
+    check_fields(with_event, key, borders.READERS_FIELDS[key], READER)
+
+
+def check_fields(world: World, key, expected, roles) -> None:
     template, inside = key
-    expected = borders.FIELDS[key]
     marks = list(itertools.chain.from_iterable(expected.values()))
     lowest = min(number(first) for first, _ in expected.values())
     for version in around(*marks):
-        if number(version) < lowest and template.endswith('migrations'):
+        if number(version) < lowest:
             continue
-        answer = with_event.ask('GET', path_of(template), version)
+        answer = world.ask('GET', path_of(template), version, roles=roles)
         assert answer.status_int == 200, answer.text
         found = answer.json_body
         for step in inside.split('.'):

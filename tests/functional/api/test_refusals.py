@@ -366,10 +366,23 @@ def test_chunked_body_is_read(world: World) -> None:
 
 @pytest.mark.parametrize(
     'path',
-    ['/servers/', '//servers', '/servers.json', '/%ff', '/servers/%ff/x'],
-)
+    [
+        '/servers/', '//servers', '/servers.json', '/%ff', '/servers/%ff/x',
+        '/servers%0A', '/servers%00', '/servers%20', '/flavors/1%0A',
+    ],
+)  # fmt: skip
 def test_paths_that_lead_nowhere(still_world: World, path) -> None:
     assert still_world.ask('GET', path).status_int == 404
+
+
+@ALL
+def test_nothing_is_done_for_a_path_that_goes_on(
+    still_world: World, name: str
+) -> None:
+    example = EXAMPLES[name]
+    answer = ask(still_world, example, url=f'{example.url}%0A')
+    assert answer.status_int == 404
+    assert still_world.messages == []
 
 
 @pytest.mark.parametrize('path', ['/%ff', '/image/%ff', '/v2.1%ff', '/v3/%ff'])
