@@ -4,6 +4,7 @@ it is, in rescue, on the way, and after."""
 from __future__ import annotations
 
 import contextlib
+import datetime
 from collections.abc import Iterator
 
 import libvirt
@@ -12,6 +13,9 @@ import pytest
 from lab.client import wait_until
 from lab.cloud import Cloud, image_id
 from lab.guests import busybox, images
+from livemig import rpc
+from livemig.cmd import common
+from livemig.conductor.rpcapi import conductor_store
 from tests.integration.acts import abort
 from tests.integration.conftest import OPTIONS, unchanged
 
@@ -19,8 +23,8 @@ pytestmark = pytest.mark.libvirt
 
 #: See ``busybox.cmdline`` for why a Linux guest wants a fast link.
 FAST = {'libvirt': {'live_migration_bandwidth': 0}}
-#: It takes some ten seconds, and is not over before it is stopped.
-SLOW = {'libvirt': {'live_migration_bandwidth': 5}}
+#: It takes about a minute, and is not over before it is stopped.
+SLOW = {'libvirt': {'live_migration_bandwidth': 1}}
 SHARED = {**OPTIONS, 'libvirt': {**OPTIONS['libvirt'], **FAST['libvirt']}}
 
 OWN, RESCUE_DISK = busybox.Mark('guest', None), 'rescue.raw'
@@ -52,16 +56,21 @@ def either(request) -> Cloud:
 class Rescued:
     """A server whose rescue system runs on host1."""
 
-    def __init__(self, cloud: Cloud, image: str = 'linux') -> None:
+    def __init__(
+        self, cloud: Cloud, image: str = 'linux', system: str = 'rescue'
+    ) -> None:
         self._cloud = cloud
         self.server = cloud.boot(image, 'host1', flavor='linux')
         self.disk = 'vda.raw' if image == 'linux-raw' else 'vda.qcow2'
         self._watcher = busybox.Watcher(cloud.consoles(self.server))
         self._watcher.wait_ready(60)
         act(cloud, self.server, {
-            'rescue': {'rescue_image_ref': image_id('rescue')}
+            'rescue': {'rescue_image_ref': image_id(system)}
         }, 200)  # fmt: skip
         cloud.wait_status(self.server, 'RESCUE', 120)
+        if system != 'rescue':
+            # Not one that says what it finds.
+            return
         self._watcher.wait_line(
             lambda text: text.startswith('LIVEMIG MARK vdb'), 60
         )
@@ -78,14 +87,18 @@ class Rescued:
         """Where its files lie on that host."""
         return self.directories[-1 if host == 'host2' else 0]
 
-    def goes_on(self, host: str) -> None:
-        """The same rescue system, which finds its own disk right, and so
-        does one who looks from outside."""
+    def is_rescued_at(self, host: str) -> None:
+        """So says the record."""
         shown = self._cloud.show(self.server)
         assert shown['status'] == 'RESCUE'
         assert shown['OS-EXT-STS:vm_state'] == 'rescued'
         assert shown['OS-EXT-STS:task_state'] is None
         assert shown['OS-EXT-SRV-ATTR:host'] == host
+
+    def goes_on(self, host: str) -> None:
+        """The same rescue system, which finds its own disk right, and so
+        does one who looks from outside."""
+        self.is_rescued_at(host)
         pulses = self._told().pulses
         self._watcher.wait_line(
             lambda text: (
@@ -170,8 +183,10 @@ def act(cloud, server, body, status):
 
 
 @contextlib.contextmanager
-def rescued(cloud: Cloud, image: str = 'linux') -> Iterator[Rescued]:
-    made = Rescued(cloud, image)
+def rescued(
+    cloud: Cloud, image: str = 'linux', system: str = 'rescue'
+) -> Iterator[Rescued]:
+    made = Rescued(cloud, image, system)
     try:
         yield made
     finally:
@@ -218,6 +233,89 @@ def test_a_raw_disk_and_a_host_that_is_chosen(cloud):
         guest.unrescue('host2')
 
 
+# -- not every host can -----------------------------------------------------
+@contextlib.contextmanager
+def manager_before_this(cloud: Cloud, host: str) -> Iterator[None]:
+    """In the place of the host's manager one of the version before, which
+    knows of no rescued instance that moves, has reported over the bus."""
+    cloud.kill(host)
+    try:
+        conf = common.load(
+            'livemig-compute',
+            [
+                f'--config-file={cloud.directory}/livemig.conf',
+                f'--config-file={cloud.directory}/{host}.conf',
+            ],
+        )
+        way = rpc.Rpc(conf)
+        try:
+            store = conductor_store(way.client('conductor'))
+            [row] = store.service_list({'host': host})
+            facts = {**row['facts'], 'rpc_version': '1.2'}
+            facts['capabilities'] = {
+                name: able
+                for name, able in facts['capabilities'].items()
+                if name != 'live_migrate_rescued'
+            }
+            store.service_report(
+                {
+                    'host': host,
+                    'binary': 'nova-compute',
+                    'topic': 'compute',
+                    'version': 1,
+                    'last_seen_at': datetime.datetime.now(datetime.UTC),
+                    'facts': facts,
+                }
+            )
+        finally:
+            way.close()
+        yield
+    finally:
+        cloud.start_manager(host)
+        cloud.wait_heard(host)
+
+
+def refused(cloud: Cloud, server: str, host: str | None, version: str) -> str:
+    """Why it cannot be migrated."""
+    answer = cloud.rest(
+        'POST',
+        f'/servers/{server}/action',
+        {'os-migrateLive': {'host': host, 'block_migration': 'auto'}},
+        version,
+    )
+    code = 400 if version == '2.200' else 409
+    assert answer.status == code, answer
+    [fault] = answer.body.values()
+    return fault['message']
+
+
+def test_while_a_manager_of_the_version_before_runs(cloud):
+    cloud.set_options(FAST)
+    old = 'its compute manager is too old to move a rescued instance'
+    with rescued(cloud) as guest:
+        with manager_before_this(cloud, 'host2'):
+            for named in ('host2', None):
+                said = refused(cloud, guest.server, named, '2.200')
+                assert f'destination host host2: {old}' in said
+                assert 'host1' not in said
+        with manager_before_this(cloud, 'host1'):
+            said = refused(cloud, guest.server, 'host2', '2.200')
+            assert f'source host host1: {old}' in said
+            assert 'host2' not in said
+        assert 'vm_state rescued' in refused(
+            cloud, guest.server, 'host2', '2.199'
+        )
+        guest.goes_on('host1')
+        path = f'/os-migrations?instance_uuid={guest.server}'
+        assert cloud.rest('GET', path).body['migrations'] == []
+        # Upgraded, both can.
+        migration = cloud.migrate(guest.server, 'host2')
+        ended = cloud.wait_migration(guest.server, migration)
+        assert ended['status'] == 'completed', ended
+        guest.goes_on('host2')
+        guest.unrescue('host2')
+
+
 # -- it ends badly ----------------------------------------------------------
 def test_it_is_aborted(either):
     with rescued(either) as guest:
@@ -254,8 +352,9 @@ def test_it_is_rolled_back_and_moves_then(either):
 
 
 def test_its_manager_is_killed_on_the_way(cloud):
-    with rescued(cloud) as guest:
-        cloud.set_options(SLOW)
+    """Its rescue system writes more than can be moved, however long the
+    manager takes to be back."""
+    with rescued(cloud, system='busy') as guest:
         migration = cloud.migrate(guest.server, 'host2')
         cloud.wait_migration(guest.server, migration, ['running'])
         cloud.kill('host1')
@@ -264,5 +363,5 @@ def test_its_manager_is_killed_on_the_way(cloud):
         assert abort(cloud, guest.server, migration).status == 202
         ended = cloud.wait_migration(guest.server, migration)
         assert ended['status'] == 'cancelled', ended
-        guest.goes_on('host1')
+        guest.is_rescued_at('host1')
         guest.unrescue('host1')
