@@ -55,6 +55,8 @@ PATH_VARIABLES: Mapping[str, tuple[Schema, str]] = {
 #: or somebody unknown asks, no such version, too large a body.
 _ANY_CODES = frozenset({401, 406, 413})
 
+_VERSION_HEADERS = (microversion.HEADER, microversion.LEGACY_HEADER)
+
 DESCRIPTION = (
     "Live migration of servers, as a part of OpenStack's compute API. Each "
     'operation is described at the newest version it speaks, which a request '
@@ -290,18 +292,21 @@ def _responses(
             if one.success == code
             and (schema := action.at(one.response, version)) is not None
         ]
-        told[str(code)] = _success(code, schemas)
+        told[str(code)] = _success(code, schemas, operations[0].is_versioned)
     for code in sorted({c for one in operations for c in _refusals(one)}):
         told[str(code)] = {'$ref': f'#/components/responses/{code}'}
     return told
 
 
-def _success(code: int, schemas: Sequence[Schema]) -> dict[str, Any]:
+def _success(
+    code: int, schemas: Sequence[Schema], is_versioned: bool
+) -> dict[str, Any]:
     told: dict[str, Any] = {
         'description': http.HTTPStatus(code).phrase,
         'headers': {
             name: {'$ref': f'#/components/headers/{name}'}
             for name in _COMPONENTS['headers']
+            if is_versioned or name not in _VERSION_HEADERS
         },
     }
     if schemas:
