@@ -13,6 +13,8 @@ extensions = [
     # Options and rules are read from the code, so none can be missing.
     'oslo_config.sphinxext',
     'oslo_policy.sphinxext',
+    # The notes in releasenotes/, in the order of git's history.
+    'reno.sphinxext',
 ]
 root_doc = 'index'
 language = 'en'

@@ -249,10 +249,8 @@ def _query(operation: Operation, version: Microversion) -> list[Any]:
 def _body(operations: Operations, version: Microversion) -> Schema:
     schemas: list[Schema] = []
     for one in operations:
-        schema = dict(
-            meanings.described(
-                action.at(one.request, version) or {}, one, meanings.REQUEST
-            )
+        schema: Schema = meanings.described(
+            action.at(one.request, version) or {}, one, meanings.REQUEST
         )
         if one.body_key is not None:
             schema = closed({one.body_key: schema}, one.body_key)
