@@ -63,6 +63,14 @@ cd "$root" || exit 1
 bin=$venv/bin
 bad=
 
+case " $parts " in
+    *' integration '* | *' clients '*)
+        say 'Installing Keystone and tempest, each into an environment of its'
+        say 'own (the first time this takes some minutes) ...'
+        "$bin/python" -m lab fetch keystone tempest || exit 1
+        ;;
+esac
+
 # run PART COMMAND ...: remembers what failed, goes on
 run() {
     part=$1
@@ -80,11 +88,14 @@ run() {
 
 pytest() { "$bin/python" -m pytest -q -p no:cacheprovider "$@"; }
 
+# The same, a test file in each of two processes.
+pytest_twice() { pytest -n 2 --dist loadfile "$@"; }
+
 for part in $parts; do
     case $part in
         checks) run checks "$root/tools/checks.sh" "$bin" ;;
-        unit) run unit pytest tests/unit ;;
-        functional) run functional pytest tests/functional tests/stateful ;;
+        unit) run unit pytest_twice tests/unit ;;
+        functional) run functional pytest_twice tests/functional tests/stateful ;;
         eventlet)
             run eventlet env LIVEMIG_CONCURRENCY=eventlet \
                 "$bin/python" -m pytest -q -p no:cacheprovider \

@@ -11,10 +11,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.client import LabError
+from lab.registry import cache_root
 
 INSTALL_S = 900.0
 
+#: What the tests need of each program that comes from PyPI.
+PROGRAMS = {
+    'keystone': ('keystone>=30,<31', 'cheroot>=11,<12'),
+    'tempest': ('tempest>=47,<48',),
+}
+
 _COMPLETE = 'complete'  # a file in an environment that was made to its end
+
+
+def program(name: str) -> Path:
+    """The Python of one of PROGRAMS, installed if it is not there. Raises
+    LabError."""
+    return environment(cache_root(), name, PROGRAMS[name])
 
 
 def environment(cache: Path, name: str, requirements: Sequence[str]) -> Path:

@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from lab.client import KeeperClient, LabError
-from lab.environments import environment
+from lab.environments import program
 from lab.hosts import ADDRESS
-from lab.registry import cache_root
 from lab.servers import Server
 
-REQUIREMENTS = ('keystone>=30,<31', 'cheroot>=11,<12')
 REGION = 'RegionOne'
 DOMAIN_ID = 'default'
 DOMAIN = 'Default'
@@ -67,7 +65,7 @@ class Keystone(Server):
     purpose = 'keystone'
 
     def __init__(self, keeper: KeeperClient) -> None:
-        self._python = environment(cache_root(), 'keystone', REQUIREMENTS)
+        self._python = program('keystone')
         self._options: dict[str, dict[str, object]] = {}
         self._ids: dict[tuple[str, str], str] = {}
         self._admin_token = ''

@@ -19,12 +19,10 @@ import yaml
 
 from lab.client import LabError
 from lab.cloud import Cloud, image_id
-from lab.environments import environment
+from lab.environments import program
 from lab.keystone import DOMAIN, DOMAIN_ID, REGION
 from lab.logins import Options, User
-from lab.registry import cache_root
 
-REQUIREMENTS = ('tempest>=47,<48',)
 PLUGIN = 'livemig_tempest_plugin'
 GROUP = 'tempest.test_plugins'
 
@@ -58,7 +56,7 @@ class Tempest:
     def __init__(self, cloud: Cloud, options: Options | None = None) -> None:
         """:param options: what tempest.conf says besides."""
         self._cloud = cloud
-        self._python = environment(cache_root(), 'tempest', REQUIREMENTS)
+        self._python = program('tempest')
         self.directory = cloud.directory / f'tempest-{secrets.token_hex(3)}'
         self.directory.mkdir(mode=0o700)
         accounts = self.directory / 'accounts.yaml'
