@@ -170,7 +170,9 @@ def _may_use_kvm(who: User) -> bool:
 def _probe(prefix: Sequence[str]) -> bool | None:
     """Whether userfaultfd works with this prefix; None: nothing works.
 
-    Root's own Python may lie where the other user cannot reach it.
+    Root's own Python may lie where the other user cannot reach it. Asked in
+    a session without a terminal, as the keeper's processes are: there sudo
+    does not remember a password that was typed at ours.
     """
     for python in dict.fromkeys((sys.executable, '/usr/bin/python3')):
         try:
@@ -181,6 +183,7 @@ def _probe(prefix: Sequence[str]) -> bool | None:
                 stderr=subprocess.DEVNULL,
                 text=True,
                 cwd='/',
+                start_new_session=True,
                 timeout=_PROBE_TIMEOUT_S,
                 check=False,
             )
