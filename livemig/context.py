@@ -31,16 +31,6 @@ class RequestContext(context.RequestContext):
         if store is not None:
             self.store = store
 
-    def elevated(self) -> Self:
-        """The same request with an admin's rights."""
-        values = self.to_dict()
-        values['is_admin'] = True
-        values['roles'] = sorted({*(self.roles or []), 'admin'})
-        new = type(self).from_dict(values)
-        if hasattr(self, 'store'):
-            new.store = self.store
-        return new
-
     def copy(self) -> Self:
         """A copy for another thread: contexts are not shared."""
         new = type(self).from_dict(self.to_dict())

@@ -198,10 +198,6 @@ class GuestNotFound(HypervisorError):
     template = 'Guest {guest_id} is not known to the hypervisor of {host}.'
 
 
-class GuestExists(HypervisorError):
-    template = 'Guest {guest_id} exists already on {host}.'
-
-
 class NoActiveJob(HypervisorError):
     """There is no job to abort, pause or switch: too early or too late."""
 
