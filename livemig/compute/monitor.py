@@ -96,6 +96,8 @@ class Monitor:
     stop: concurrency.Event
     tick_s: float = 0.5
     sample_s: float = 2.0
+    #: See ``Driver.alive``.
+    destination_alive: Callable[[], str] = str
     seen: Seen = dataclasses.field(default_factory=Seen)
 
     def run(self) -> Seen:
@@ -285,12 +287,13 @@ class Monitor:
         self, decision: Decision, job: jobs.JobStats, elapsed_s: float
     ) -> None:
         self._own_request(decision)
+        if silent := self.destination_alive():
+            self._not_switched(f'{silent} No switch to post-copy now.')
+            return
         try:
             self.driver.start_post_copy(self.guest_id)
         except exception.PostCopyRefused as exc:
-            refusals = self.seen.post_copy_refusals + 1
-            self._see(post_copy_refusals=refusals)
-            LOG.info('%s', exc.message)
+            self._not_switched(exc.message)
         except exception.PostCopyNotSupported as exc:
             LOG.info('%s The guest is paused instead.', exc.message)
             self._see(post_copy_refusals=self.policy().post_copy_tries)
@@ -300,6 +303,10 @@ class Monitor:
             self._see(post_copy_started=True)
             # Post-copy is often over before the next tick.
             self._note(self.driver.job(self.guest_id))
+
+    def _not_switched(self, why: str) -> None:
+        self._see(post_copy_refusals=self.seen.post_copy_refusals + 1)
+        LOG.info('%s', why)
 
     def _refuse_force(self, error: exception.LivemigError) -> None:
         request = self.seen.force

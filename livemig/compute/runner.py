@@ -203,6 +203,9 @@ class Runner:
             clock=self._tools.clock,
             stop=self._tools.stop,
             tick_s=self._tools.conf.libvirt.live_migration_monitor_interval,
+            destination_alive=lambda: self._driver.alive(
+                self._plan.destination
+            ),
             seen=self._already_seen(),
         )
         self._seen = watcher.run()

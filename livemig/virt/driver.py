@@ -354,6 +354,17 @@ class Driver(abc.ABC):
         libvirt itself takes 133 s to notice a black hole.
         """
 
+    @abc.abstractmethod
+    def alive(self, destination: HostFacts) -> str:
+        """Source: '' if the destination's hypervisor not only takes
+        connections but does what it is asked, else why not. Bounded: a few
+        seconds.
+
+        To be asked before a switch to post-copy: a libvirtd that stands
+        still does not learn of it, and when it is restarted then, it ends
+        the only running half of the guest (libvirt 9.0).
+        """
+
     # -- destination side of a migration ------------------------------------
     @abc.abstractmethod
     def prepare_destination(self, plan: TransferPlan) -> None:

@@ -80,6 +80,9 @@ class FakeDriver(GuestsDriver):
                 host, self._world.find(destination.migration_uri)
             )
 
+    def alive(self, destination: driver.HostFacts) -> str:
+        return self.reachable(destination)
+
     # -- destination side of a migration --------------------------------------
     def prepare_destination(self, plan: driver.TransferPlan) -> None:
         with self._hypervisor() as host:

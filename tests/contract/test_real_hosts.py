@@ -81,6 +81,22 @@ def test_a_daemon_that_hangs_is_given_up_and_found_again(
     rig.assert_intact(guest)
 
 
+def test_a_destination_that_stands_still_is_told_from_one_that_answers(
+    real_rig: LibvirtRig,
+) -> None:
+    rig = real_rig
+    facts = rig.destination.host_facts()
+    assert rig.source.alive(facts) == ''
+    go_on = rig.freeze_daemon('destination')
+    try:
+        # The system takes connections for a daemon that stands still.
+        assert rig.source.reachable(facts) == ''
+        assert 'stands still' in rig.source.alive(facts)
+    finally:
+        go_on()
+    assert rig.source.alive(facts) == ''
+
+
 def test_disks_of_each_kind_come_complete(real_rig: LibvirtRig) -> None:
     """One over an image, of which only the layer above is copied; one that
     is a copy of it; and an empty one, all of one guest."""

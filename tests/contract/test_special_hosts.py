@@ -124,6 +124,7 @@ CALLS: list[Callable[[driver.Driver, driver.TransferPlan], object]] = [
     lambda d, p: d.disks(p.guest_id),
     lambda d, p: d.cpu_fits(''),
     lambda d, p: d.reachable(p.destination),
+    lambda d, p: d.alive(p.destination),
     lambda d, p: d.prepare_destination(p),
     lambda d, p: d.prepared(),
     lambda d, p: d.undo_destination(p.guest_id, p.migration_id),
@@ -243,6 +244,7 @@ def test_a_black_hole_is_told_at_once_if_asked(fake_rig: FakeRig) -> None:
     guest = rig.spawn()
     facts = rig.destination.host_facts()
     assert rig.source.reachable(facts) == 'Connection timed out'
+    assert rig.source.alive(facts) == 'Connection timed out'
     plan = rig.begin(guest)
     rig.clock.advance(60.0)
     rig.source.abort(guest)

@@ -43,17 +43,16 @@ def kill_in(cloud, status, server, migration, *hosts):
 
 @contextlib.contextmanager
 def in_post_copy(cloud, guest):
-    """A guest in post-copy, which cannot end: the destination's daemon
-    stands still until the block is left."""
+    """A guest in post-copy, which cannot end: what the two daemons say to
+    each other is held until the block is left."""
     server, watcher, migration = begin(cloud, guest)
-    host2 = cloud.lab.hosts[1]
-    host2.signal_daemon(signal.SIGSTOP)
+    cloud.way.hold()
     try:
         assert force(cloud, server, migration).status == 202
         status_is(cloud, server, migration, POST_COPY)
         yield server, watcher, migration
     finally:
-        host2.signal_daemon(signal.SIGCONT)
+        cloud.way.thaw()
 
 
 def runs_there(cloud, server):
@@ -245,6 +244,32 @@ def test_the_source_daemon_killed_in_post_copy(cloud, guest):
         host1.kill_daemon()
         host1.start_daemon()
     moves(cloud, server, watcher, migration)
+
+
+def test_the_destination_daemon_killed_in_post_copy(cloud, guest):
+    with in_post_copy(cloud, guest) as (server, watcher, migration):
+        host2 = cloud.lab.hosts[1]
+        host2.kill_daemon()
+        host2.start_daemon()
+    moves(cloud, server, watcher, migration)
+
+
+def test_no_post_copy_to_a_daemon_that_stands_still(cloud, guest):
+    """It would not learn of it and, started again, end the guest."""
+    server, watcher, migration = begin(cloud, guest)
+    host2 = cloud.lab.hosts[1]
+    host2.signal_daemon(signal.SIGSTOP)
+    try:
+        assert force(cloud, server, migration).status == 202
+        wait_until(
+            lambda: 'No switch to post-copy' in cloud.process('host1').tail(),
+            'host2 is found to stand still',
+            60,
+        )
+    finally:
+        host2.kill_daemon()
+        host2.start_daemon()
+    stays(cloud, server, watcher, migration, 'failed')
 
 
 def test_a_server_deleted_in_post_copy(cloud, guest):

@@ -137,10 +137,9 @@ def test_abort_in_the_disk_phase_leaves_no_disk(cloud):
 
 
 def test_abort_in_post_copy_is_refused(cloud, guest):
-    """The destination's daemon stands still, so post-copy cannot end."""
+    """What the daemons say to each other is held: it cannot end."""
     server, watcher, migration = begin(cloud, guest)
-    host2 = cloud.lab.hosts[1]
-    host2.signal_daemon(signal.SIGSTOP)
+    cloud.way.hold()
     try:
         assert force(cloud, server, migration).status == 202
         status_is(cloud, server, migration, 'running (post-copy)')
@@ -152,7 +151,7 @@ def test_abort_in_post_copy_is_refused(cloud, guest):
             'running (post-copy)'
         ]
     finally:
-        host2.signal_daemon(signal.SIGCONT)
+        cloud.way.thaw()
     moves(cloud, server, watcher, migration)
 
 

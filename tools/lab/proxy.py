@@ -67,8 +67,13 @@ class Proxy:
         """
         self._order(self._do_freeze)
 
+    def hold(self) -> None:
+        """Freeze the connections that there are; new ones are carried."""
+        self._order(self._do_hold)
+
     def thaw(self) -> None:
-        """Carry everything again, after freeze() or black_hole()."""
+        """Carry everything again, after freeze(), hold() or
+        black_hole()."""
         self._order(self._do_thaw)
 
     def black_hole(self) -> None:
@@ -121,6 +126,10 @@ class Proxy:
     def _do_freeze(self) -> None:
         self._frozen = True
 
+    def _do_hold(self) -> None:
+        for link in self._links:
+            link.held = True
+
     def _do_black_hole(self) -> None:
         self._frozen = True
         if not self._fillers:
@@ -129,6 +138,8 @@ class Proxy:
 
     def _do_thaw(self) -> None:
         self._frozen = False
+        for link in self._links:
+            link.held = False
         for filler in self._fillers:
             filler.close()
         self._fillers = []
@@ -170,6 +181,8 @@ class Proxy:
         waiting.register(self._listener, select.POLLIN)
         may_read = self._rate is None or self._allowance >= 1
         for link in self._links:
+            if link.held:
+                continue
             for end, events in link.interests(may_read):
                 waiting.register(end, events)
                 links[end.fileno()] = link
@@ -213,7 +226,7 @@ class Proxy:
         self._links.append(_Link(near, far))
 
     def _carry(self, link: '_Link') -> None:
-        if self._frozen or self._closed or not link.open:
+        if self._frozen or self._closed or link.held or not link.open:
             return
         limit = _BUFFER if self._rate is None else int(self._allowance)
         try:
@@ -231,6 +244,7 @@ class _Link:
 
     def __init__(self, near: socket.socket, far: socket.socket) -> None:
         self.open = True
+        self.held = False
         self._ends = (near, far)
         self._halves = (_Half(near, far), _Half(far, near))
 

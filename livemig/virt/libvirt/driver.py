@@ -307,6 +307,13 @@ class LibvirtDriver(driver.Driver):
             self._conf.libvirt.live_migration_connect_timeout,
         )
 
+    def alive(self, destination: driver.HostFacts) -> str:
+        return reach.why_silent(
+            destination.host,
+            destination.migration_uri,
+            self._conf.libvirt.live_migration_connect_timeout,
+        )
+
     # -- destination side ---------------------------------------------------
     def prepare_destination(self, plan: driver.TransferPlan) -> None:
         self._check_id(plan.guest_id)

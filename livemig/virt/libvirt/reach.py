@@ -7,10 +7,15 @@ packets, and meanwhile an abort does not take effect (measured with libvirt
 
 from __future__ import annotations
 
+import logging
 import socket
 import urllib.parse
 
-from livemig.virt.libvirt import deadline
+import libvirt
+
+from livemig.virt.libvirt import connection, deadline, errors
+
+LOG = logging.getLogger(__name__)
 
 #: Transport -> port (https://libvirt.org/uri.html).
 PORTS = {'tcp': 16509, 'tls': 16514, 'ssh': 22, 'libssh': 22, 'libssh2': 22}
@@ -66,6 +71,38 @@ def why_not(host: str, uri: str, limit_s: float) -> str:
             f'The hypervisor of {host} does not answer at {address} port '
             f'{port}: nothing heard within {limit_s * 2:g} s.'
         )
+
+
+def why_silent(host: str, uri: str, limit_s: float) -> str:
+    """'' if the daemon of that URI does what it is asked, or if that
+    cannot be told: this process may not be let in where the source's
+    daemon is.
+
+    :param host: the name to tell.
+    """
+    if error := why_not(host, uri, limit_s):
+        return error
+    connection.start_event_loop()
+    call = deadline.Call(lambda: _ask(uri), name='alive')
+    try:
+        call.result(limit_s)
+    except TimeoutError as error:
+        return f'The hypervisor of {host} stands still: {error}.'
+    except libvirt.libvirtError as error:
+        LOG.info('Host %s cannot be asked: %s', host, errors.text(error))
+    return ''
+
+
+def _ask(uri: str) -> None:
+    """In a native thread.
+
+    :raises libvirtError:
+    """
+    conn = libvirt.openReadOnly(uri)
+    try:
+        conn.getLibVersion()
+    finally:
+        conn.close()
 
 
 def _connect(address: str, port: int, limit_s: float) -> str:

@@ -386,6 +386,26 @@ def test_a_switch_that_is_refused_is_tried_again(busy):
     assert busy.listener.pauses == []
 
 
+def test_nothing_is_switched_to_a_destination_that_stands_still(busy):
+    """It would not learn of it, and could end the guest afterwards."""
+    busy.policy = Policy(post_copy=True)
+    answers = iter(['b stands still.'] * 3)
+    busy.ask(Do.PAUSE, FORCE, at_s=20)
+    seen = busy.watch(destination_alive=lambda: next(answers, ''))
+    assert seen.post_copy_refusals == 3
+    assert busy.a.tried.count('start_post_copy') == 1
+    assert seen.post_copy_seen
+    assert busy.where() == 'b'
+
+
+def test_a_destination_that_never_answers_becomes_a_pause(busy):
+    busy.policy = Policy(post_copy=True)
+    busy.ask(Do.PAUSE, FORCE, at_s=20)
+    busy.watch(destination_alive=lambda: 'b stands still.')
+    assert 'start_post_copy' not in busy.a.tried
+    assert busy.a.told == [*LIFTED, ('pause',)]
+
+
 def test_a_switch_that_stays_refused_becomes_a_pause(busy):
     busy.policy = Policy(post_copy=True)
     busy.a.errors['start_post_copy'] = [refused_switch() for _ in range(99)]

@@ -63,6 +63,7 @@ def test_a_megabyte_comes_through_unchanged(
 
     assert _receive(client, len(sent)) == sent
     writer.join(LONG_S)
+    proxy.throttle(None)  # When it has obeyed, it has counted, too.
     assert proxy.forwarded_bytes == 2 * (len(sent) + len(b'hello'))
 
 
@@ -134,6 +135,24 @@ def test_black_hole_lets_connecting_hang_until_thawed(
     with socket.create_connection(proxy.address, LONG_S) as second:
         second.sendall(b'new one')
         assert _receive(second, 7) == b'new one'
+
+
+def test_what_is_held_hangs_while_new_connections_are_carried(
+    proxy: Proxy, client: socket.socket
+) -> None:
+    proxy.hold()
+    client.sendall(b'old one')
+    with socket.create_connection(proxy.address, LONG_S) as second:
+        second.sendall(b'new one')
+        assert _receive(second, 7) == b'new one'
+    client.settimeout(SHORT_S)
+    with pytest.raises(TimeoutError):
+        client.recv(1)
+
+    proxy.thaw()
+
+    client.settimeout(LONG_S)
+    assert _receive(client, 7) == b'old one'
 
 
 def test_a_target_that_refuses_resets_the_client() -> None:
