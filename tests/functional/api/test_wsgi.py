@@ -44,7 +44,9 @@ def run(tmp_path, **environ: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def option_file(tmp_path):
     hashed = bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()
-    (tmp_path / 'htpasswd').write_text(f'anna:{hashed}:p1:admin\n')
+    users = tmp_path / 'htpasswd'
+    users.write_text(f'anna:{hashed}:p1:admin\n')
+    users.chmod(0o600)
     made = tmp_path / 'livemig.conf'
     made.write_text(
         '[DEFAULT]\n'
