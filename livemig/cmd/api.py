@@ -15,7 +15,7 @@ from cheroot.ssl import builtin  # noqa: E402
 from oslo_config import cfg  # noqa: E402
 from oslo_log import log as logging  # noqa: E402
 
-from livemig import exception, rpc, service  # noqa: E402
+from livemig import exception, rpc  # noqa: E402
 from livemig.api import deploy  # noqa: E402
 from livemig.cmd import common  # noqa: E402
 from livemig.db import api as db_api  # noqa: E402
@@ -123,23 +123,7 @@ def build(
 
 
 def main(argv: list[str] | None = None) -> int:
-    return common.run(PROG, lambda: _main(argv))
-
-
-def _main(argv: list[str] | None) -> int:
-    conf = common.load(PROG, sys.argv[1:] if argv is None else argv)
-    common.set_up_log(conf)
-    common.make_state_path(conf)
-    database = common.open_database(conf)
-    common.check_schema(database)
-    clock = concurrency.Clock()
-    return service.Process(
-        PROG,
-        [build(conf, database, clock)],
-        clock,
-        conf.graceful_shutdown_timeout,
-        [database.dispose],
-    ).run()
+    return common.run(PROG, lambda: common.serve(PROG, argv, build))
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 import livemig.conf
-from livemig import exception, rpc, service
+from livemig import concurrency, exception, rpc, service
 from livemig.db import api as db_api
 from livemig.db import migration as db_migration
 
@@ -52,6 +52,32 @@ def run(prog: str, body: Callable[[], int]) -> int:
         text = ' '.join(str(error).split())
         print(f'{prog}: {text}', file=sys.stderr)
         return service.MISCONFIGURED
+
+
+def serve(
+    prog: str,
+    argv: Sequence[str] | None,
+    build: Callable[
+        [cfg.ConfigOpts, db_api.Database, concurrency.Clock], service.Part
+    ],
+) -> int:
+    """Run a service that has the database, until it is told to stop.
+
+    :returns: the exit code.
+    """
+    conf = load(prog, sys.argv[1:] if argv is None else argv)
+    set_up_log(conf)
+    make_state_path(conf)
+    database = open_database(conf)
+    check_schema(database)
+    clock = concurrency.Clock()
+    return service.Process(
+        prog,
+        [build(conf, database, clock)],
+        clock,
+        conf.graceful_shutdown_timeout,
+        [database.dispose],
+    ).run()
 
 
 def set_up_log(conf: cfg.ConfigOpts) -> None:

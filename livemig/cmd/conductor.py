@@ -34,23 +34,7 @@ def build(
 
 
 def main(argv: list[str] | None = None) -> int:
-    return common.run(PROG, lambda: _main(argv))
-
-
-def _main(argv: list[str] | None) -> int:
-    conf = common.load(PROG, sys.argv[1:] if argv is None else argv)
-    common.set_up_log(conf)
-    common.make_state_path(conf)
-    database = common.open_database(conf)
-    common.check_schema(database)
-    clock = concurrency.Clock()
-    return service.Process(
-        PROG,
-        [build(conf, database, clock)],
-        clock,
-        conf.graceful_shutdown_timeout,
-        [database.dispose],
-    ).run()
+    return common.run(PROG, lambda: common.serve(PROG, argv, build))
 
 
 if __name__ == '__main__':
