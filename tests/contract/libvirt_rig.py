@@ -214,7 +214,7 @@ def _options(lab: labs.Lab, host: hosts.Host) -> cfg.ConfigOpts:
         ('host', host.name, None),
         ('instances_path', str(host.instances_path), None),
         ('connection_uri', host.control_uri, 'libvirt'),
-        ('virt_type', 'kvm' if lab.kvm else 'qemu', 'libvirt'),
+        ('virt_type', 'qemu', 'libvirt'),
         ('live_migration_uri', host.migration_uri, 'libvirt'),
         (
             'live_migration_inbound_addr',

@@ -3,13 +3,11 @@
 import os
 import pwd
 import shutil
-import stat
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-KVM = '/dev/kvm'
 _CAPABILITY = ('--inh-caps', '+sys_ptrace', '--ambient-caps', '+sys_ptrace')
 # QEMU 7.2 calls userfaultfd(2) without UFFD_USER_MODE_ONLY for post-copy;
 # that needs CAP_SYS_PTRACE or vm.unprivileged_userfaultfd=1. 323 is its
@@ -50,7 +48,6 @@ class Hypervisor:
     prefix: tuple[str, ...]
     post_copy: bool
     reason: str
-    kvm: bool
 
 
 def user(name_or_uid: str | int) -> User:
@@ -95,7 +92,7 @@ def hypervisor() -> Hypervisor:
         )
     if found is None:  # not even asked: no Python that this user reaches
         found = ways[0][0]
-    return Hypervisor(who, found, works, reason, _may_use_kvm(who))
+    return Hypervisor(who, found, works, reason)
 
 
 def _unprivileged() -> User:
@@ -122,7 +119,7 @@ def _prefixes(who: User) -> list[tuple[tuple[str, ...], str]]:
         plain = (setpriv or 'setpriv',)
     change = (
         *('--reuid', str(who.uid), '--regid', str(who.gid)),
-        *('--groups', ','.join(str(g) for g in _groups(who))),
+        *('--groups', ','.join(map(str, who.groups))),
     )
     ways = [((*plain, *change) if plain else (), 'userfaultfd is open to all')]
     if root is not None and setpriv:
@@ -133,38 +130,6 @@ def _prefixes(who: User) -> list[tuple[tuple[str, ...], str]]:
             )
         )
     return ways
-
-
-def _groups(who: User) -> list[int]:
-    """The user's groups, and KVM's where root may give that away."""
-    groups = list(who.groups)
-    try:
-        info = os.stat(KVM)
-    except OSError:
-        return groups
-    if (
-        os.geteuid() == 0
-        and info.st_gid != 0
-        and info.st_gid not in groups
-        and info.st_mode & stat.S_IRGRP
-        and info.st_mode & stat.S_IWGRP
-    ):
-        groups.append(info.st_gid)
-    return groups
-
-
-def _may_use_kvm(who: User) -> bool:
-    try:
-        info = os.stat(KVM)
-    except OSError:
-        return False
-    if info.st_uid == who.uid:
-        needed = stat.S_IRUSR | stat.S_IWUSR
-    elif info.st_gid in _groups(who):
-        needed = stat.S_IRGRP | stat.S_IWGRP
-    else:
-        needed = stat.S_IROTH | stat.S_IWOTH
-    return info.st_mode & needed == needed
 
 
 def _probe(prefix: Sequence[str]) -> bool | None:

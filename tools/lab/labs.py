@@ -107,11 +107,6 @@ class Lab:
         """Why it can, or what has to be done so that it can."""
         return self._hypervisor.reason
 
-    @property
-    def kvm(self) -> bool:
-        """Whether the hosts' user may use KVM."""
-        return self._hypervisor.kvm
-
     # --- processes ---
 
     def spawn(
@@ -230,7 +225,6 @@ class Lab:
             'user': self._hypervisor.user.name,
             'post_copy': self.post_copy,
             'post_copy_reason': self.post_copy_reason,
-            'kvm': self.kvm,
             'hosts': [host.facts() for host in self.hosts],
             **{s.fact: s.url for s in self._servers.values()},
         }
