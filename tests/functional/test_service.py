@@ -76,8 +76,9 @@ class Running:
 
     def rest(self):
         """(exit code, remaining lines)."""
-        out, _ = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, out.split('\n')[:-1]
+        # Not communicate(): it would miss what has been read ahead.
+        out = self.process.stdout.read()
+        return self.process.wait(PATIENCE_S), out.split('\n')[:-1]
 
 
 @pytest.fixture(params=MODES)
