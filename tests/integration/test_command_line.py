@@ -208,7 +208,7 @@ def test_created_moved_and_deleted(cloud):
     code, out, _ = livemig(cloud, 'migration', 'watch', 'web', number)
     assert code == 0
     assert re.fullmatch(
-        rf'migration {number}  completed \(converged\) after 0:\d\d, '
+        rf'migration {number}  completed \(converged\) after [\d:]+, '
         r'downtime \d+ ms, [0-9.]+ MiB/s\n',
         out,
     )
@@ -297,7 +297,7 @@ def test_watched_in_lines_and_in_json(cloud, guest):
     )
     assert 'dirtied 0.0' not in line
     last = out.splitlines()[-1]
-    assert last.startswith(f'{title}cancelled after 0:')
+    assert last.startswith(f'{title}cancelled after ')
     why = f'Migration {migration} did not complete (cancelled): Aborted on'
     assert plain.returncode == tool.returncode == 5
     assert err.startswith(why)
