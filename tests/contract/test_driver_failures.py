@@ -321,12 +321,23 @@ def test_a_daemon_that_restarts_ends_the_migration(
 def test_post_copy_survives_a_daemon_that_restarts(
     rig: Rig, host: str
 ) -> None:
-    """It completes unattended, and then it is on one host only."""
+    """It completes unattended, and then it is on one host only.
+
+    If the destination's daemon knows of the switch: one that dies before,
+    within some milliseconds, ends the guest when it is started again
+    (libvirt 9.0: 2 of 3 lost; 5 of 5 kept once it says so).
+    """
     guest = rig.spawn('busy')
     plan = rig.begin(guest, post_copy=True)
     rig.wait_for_pass(guest)
     rig.source.set_bandwidth(guest, SLOW, post_copy=True)
     start_post_copy(rig, guest)
+
+    def switched() -> bool:
+        there = rig.destination.guest_state(guest)
+        return there is not None and there.reason in POST_COPY
+
+    rig.wait_until(switched)
     rig.restart_daemon(host)
 
     def arrived() -> bool:
