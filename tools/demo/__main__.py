@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import time
 
@@ -142,6 +143,9 @@ def main() -> int:
 
 
 if __name__ == '__main__':
+    # In the background of a script Ctrl-C is ignored, and so it would be by
+    # the watching that is shown.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(main())
     except KeyboardInterrupt:
