@@ -21,7 +21,6 @@ from livemig.compute.rpcapi import ComputeAPI
 from livemig.conductor.manager import ConductorManager
 from livemig.conductor.rpcapi import ConductorAPI
 from livemig.db import api as db_api
-from livemig.db import migration as db_migration
 from livemig.objects import action as actions
 from livemig.objects.instance import Instance
 from livemig.objects.migration import Migration
@@ -29,6 +28,7 @@ from livemig.virt import fake
 from livemig.virt.driver import Driver
 from livemig.virt.simulation.world import World
 from tests.clock import VirtualClock
+from tests.functional import empty
 
 _NUMBERS = itertools.count()
 PATIENCE_S = 20.0
@@ -68,8 +68,7 @@ class Deployment:
         limit_s: float = 0.0,
     ) -> None:
         self.clock = VirtualClock(limit_s)
-        self.database = db_api.Database(f'sqlite:///{tmp_path}/db.sqlite')
-        db_migration.upgrade(self.database)
+        self.database = db_api.Database(empty.make(tmp_path / 'db.sqlite'))
         name = f'world{next(_NUMBERS)}'
         self.url = url or f'inproc://{name}/?inline=1'
         self.options = [

@@ -605,7 +605,7 @@ TestMigrations = pytest.mark.timeout(2 * 3600 if LONG else 900)(
     Migrations.TestCase
 )
 TestMigrations.settings = hypothesis.settings(
-    max_examples=1000 if LONG else 20,
+    max_examples=1000 if LONG else 12,
     stateful_step_count=25 if LONG else 10,
     deadline=None,
     # The same examples each time; the long search looks at others, and

@@ -26,13 +26,13 @@ from livemig import context
 from livemig.api import action as api_action
 from livemig.api import deploy, router
 from livemig.db import api as db_api
-from livemig.db import migration as db_migration
 from livemig.objects import action
 from livemig.objects.instance import Instance
 from livemig.objects.migration import Migration
 from livemig.objects.migration_states import Event
 from livemig.virt.driver import Capabilities, HostFacts
 from tests.clock import VirtualClock
+from tests.functional import empty
 
 OWN = '5f705771-3aa9-4f4c-8660-0d9522ffdbea'
 FOREIGN = '0ddba11-0000-4000-8000-000000000000'
@@ -207,8 +207,7 @@ def _template() -> pathlib.Path:
     directory = tempfile.mkdtemp(prefix='livemig-api-tests-')
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     path = pathlib.Path(directory) / 'template.sqlite'
-    db_migration.upgrade(made := db_api.Database(f'sqlite:///{path}'))
-    made.dispose()
+    empty.make(path)
     filled = World(path)
     filled._fill()
     with filled.store.transactions.engine.connect() as conn:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +15,7 @@ import sqlalchemy as sa
 from lab import Lab
 from livemig.db import migration, models
 from livemig.db.api import Database
+from tests.functional import empty
 
 BACKENDS: list[object] = ['sqlite']
 if os.environ.get('LIVEMIG_TEST_DATABASES') == '1':
@@ -38,18 +38,6 @@ class Now:
     def forward(self, **delta: float) -> datetime.datetime:
         self.value += datetime.timedelta(**delta)
         return self.value
-
-
-@pytest.fixture(scope='session')
-def template(tmp_path_factory):
-    """A SQLite file with the schema; copying is faster than upgrading."""
-    path = tmp_path_factory.mktemp('db') / 'template.sqlite'
-    made = Database(f'sqlite:///{path}')
-    migration.upgrade(made)
-    with made.transactions.engine.connect() as conn:
-        conn.exec_driver_sql('PRAGMA wal_checkpoint(TRUNCATE)')
-    made.dispose()
-    return path
 
 
 @pytest.fixture(scope='module', params=BACKENDS)
@@ -87,12 +75,10 @@ def server_url(backend, request) -> str | None:
     return lab.postgresql() if backend == 'postgresql' else lab.mariadb()
 
 
-def empty(template, directory, server_url=None) -> str:
+def made_empty(directory, server_url=None) -> str:
     """The URL of an empty database with the schema."""
     if server_url is None:
-        path = directory / 'livemig.sqlite'
-        shutil.copy(template, path)
-        return f'sqlite:///{path}'
+        return empty.make(directory / 'livemig.sqlite')
     made = Database(server_url)
     migration.upgrade(made)
     erase(made)
@@ -101,8 +87,8 @@ def empty(template, directory, server_url=None) -> str:
 
 
 @pytest.fixture
-def url(template, tmp_path, server_url):
-    return empty(template, tmp_path, server_url)
+def url(tmp_path, server_url):
+    return made_empty(tmp_path, server_url)
 
 
 @pytest.fixture

@@ -60,9 +60,9 @@ def audit(more):
 
 
 @pytest.fixture(scope='module')
-def db(backend, server_url, template, tmp_path_factory):
+def db(backend, server_url, tmp_path_factory):
     directory = tmp_path_factory.mktemp('plans')
-    made = Database(conftest.empty(template, directory, server_url))
+    made = Database(conftest.made_empty(directory, server_url))
     with made.transactions.engine.begin() as conn:
         for table, rows in (
             (INSTANCES, instances()),

@@ -137,10 +137,10 @@ class Overtaken:
 
 
 @pytest.fixture
-def sqlite_db(template, tmp_path):
+def sqlite_db(tmp_path):
     from tests.functional.db import conftest
 
-    url = conftest.empty(template, tmp_path)
+    url = conftest.made_empty(tmp_path)
     made = Database(url)
     made.instance_create(
         {'uuid': 'one'}, {'action': 'create', 'request_id': 'r'}
