@@ -14,6 +14,7 @@ Runs the tests of livemig. Without PART: all of them.
   functional   API, records and managers, on the simulated hypervisor
   eventlet     whole migrations with green threads
   contract     what every driver must do, simulated and libvirt
+  databases    the records on PostgreSQL and MariaDB
   integration  real libvirt, broker, databases, Keystone, the command line,
                Nova's clients and tempest
   clients      of these, Nova's clients and tempest alone
@@ -27,15 +28,15 @@ with the tests.
 TEXT
 }
 
-all='checks unit functional eventlet contract integration'
+all='checks unit functional eventlet contract databases integration'
 fast='checks unit functional'
 parts=
 for word in "$@"; do
     case $word in
         -h | --help) usage && exit 0 ;;
         --fast) parts=$fast ;;
-        checks | unit | functional | eventlet | contract | integration | \
-            clients)
+        checks | unit | functional | eventlet | contract | databases | \
+            integration | clients)
             parts="$parts $word"
             ;;
         *) usage >&2 && exit 2 ;;
@@ -53,6 +54,7 @@ case " $parts " in
     *' integration '* | *' clients '*)
         purposes="$purposes broker postgresql mariadb keystone"
         ;;
+    *' databases '*) purposes="$purposes postgresql mariadb" ;;
 esac
 packages $purposes
 environment libvirt,postgresql,mysql,keystone,clients,test,check
@@ -105,10 +107,12 @@ for part in $parts; do
             run contract env LIVEMIG_TEST_LIBVIRT=1 \
                 "$bin/python" -m pytest -q -p no:cacheprovider tests/contract
             ;;
-        integration)
+        databases)
             run databases env LIVEMIG_TEST_DATABASES=1 \
                 "$bin/python" -m pytest -q -p no:cacheprovider \
                 -m database tests/functional/db
+            ;;
+        integration)
             run integration pytest tests/integration
             ;;
         clients)
