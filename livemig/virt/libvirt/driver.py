@@ -301,18 +301,14 @@ class LibvirtDriver(driver.Driver):
         return self._conn.read(lambda conn: host.cpu_fits(conn, cpu))
 
     def reachable(self, destination: driver.HostFacts) -> str:
-        return reach.why_not(
-            destination.host,
-            destination.migration_uri,
-            self._conf.libvirt.live_migration_connect_timeout,
-        )
+        return reach.why_not(*self._way_to(destination))
 
     def alive(self, destination: driver.HostFacts) -> str:
-        return reach.why_silent(
-            destination.host,
-            destination.migration_uri,
-            self._conf.libvirt.live_migration_connect_timeout,
-        )
+        return reach.why_silent(*self._way_to(destination))
+
+    def _way_to(self, there: driver.HostFacts) -> tuple[str, str, float]:
+        limit_s = self._conf.libvirt.live_migration_connect_timeout
+        return there.host, there.migration_uri, limit_s
 
     # -- destination side ---------------------------------------------------
     def prepare_destination(self, plan: driver.TransferPlan) -> None:
