@@ -246,14 +246,6 @@ def test_the_source_daemon_killed_in_post_copy(cloud, guest):
     moves(cloud, server, watcher, migration)
 
 
-def test_the_destination_daemon_killed_in_post_copy(cloud, guest):
-    with in_post_copy(cloud, guest) as (server, watcher, migration):
-        host2 = cloud.lab.hosts[1]
-        host2.kill_daemon()
-        host2.start_daemon()
-    moves(cloud, server, watcher, migration)
-
-
 def test_no_post_copy_to_a_daemon_that_stands_still(cloud, guest):
     """It would not learn of it and, started again, end the guest."""
     server, watcher, migration = begin(cloud, guest)
