@@ -19,6 +19,7 @@ typedef unsigned long long u64;
 #define PM_TIMER 0x608
 #define POWER_BUTTON 0x100
 #define SLEEP_ENABLE 0x2000
+#define POWER_OFF_MS 10000
 
 extern void tick_entry(void);
 extern void fault_entry(void);
@@ -483,6 +484,7 @@ static void set_up_power(void)
 
 static void power_off(const char *why)
 {
+    u32 asked_ms;
     put_text("OFF n=");
     put_number(lines);
     put_text(" why=");
@@ -491,6 +493,10 @@ static void power_off(const char *why)
     send_line();
     outw(PM_CONTROL, SLEEP_ENABLE);
     outb(0xf4, 0); /* isa-debug-exit, where there is no ACPI */
+    /* QEMU stops this processor a little later, from another thread. */
+    read_virtual_clock();
+    for (asked_ms = up_ms; have_pm && up_ms - asked_ms < POWER_OFF_MS;)
+        read_virtual_clock();
     put_text("ERROR cannot power off: neither ACPI nor isa-debug-exit");
     field_id();
     send_line();
