@@ -52,6 +52,8 @@ class Incoming:
         self._turns = Turns()
         #: (operation, migration id) whose start has been told, but no end.
         self._begun: set[tuple[str, int]] = set()
+        #: (guest, migration id) of notes that others wrote; told once.
+        self._foreign: set[tuple[str, int]] = set()
 
     def prepare(self, ctxt: context.RequestContext, migration_id: int) -> None:
         """:raises StateConflict: too late."""
@@ -110,26 +112,71 @@ class Incoming:
     def _tidy_up(
         self, ctxt: context.RequestContext, guest_id: str, migration_id: int
     ) -> None:
-        row = ctxt.store.migration_get(migration_id)
-        if row is None:
+        # Looked at twice: nobody waits for a turn who has nothing to do, for
+        # a destination may be preparing for minutes.
+        if self._left(ctxt, guest_id, migration_id) is None:
             return
-        migration = Migration.from_row(ctxt, row)
-        status = Status(migration.status)
-        rolled_back = status in migration_states.ROLLED_BACK
-        if not rolled_back and not (
-            status is Status.ERROR and _is_deleted(ctxt, guest_id)
-        ):
-            return
-        if self._another_is_coming(ctxt, migration):
-            return
-        LOG.info(
-            'Removing what migration %(id)s left here of guest %(guest)s.',
-            {'id': migration_id, 'guest': guest_id},
-        )
         with self._turns.of(guest_id):
-            if not rolled_back:
+            status = self._left(ctxt, guest_id, migration_id)
+            if status is None:
+                return
+            LOG.info(
+                'Removing what migration %(id)s left here of guest %(guest)s.',
+                {'id': migration_id, 'guest': guest_id},
+            )
+            if status is Status.ERROR:
                 self._driver.destroy(guest_id)
             self._driver.undo_destination(guest_id, migration_id)
+
+    def _left(
+        self, ctxt: context.RequestContext, guest_id: str, migration_id: int
+    ) -> Status | None:
+        """How the migration ended, if what it made here has to go."""
+        migration = self._ours(ctxt, guest_id, migration_id)
+        if migration is None:
+            return None
+        status = Status(migration.status)
+        left = status in migration_states.ROLLED_BACK or (
+            status is Status.ERROR and _is_deleted(ctxt, guest_id)
+        )
+        if not left or self._another_is_coming(ctxt, migration):
+            return None
+        return status
+
+    def _ours(
+        self, ctxt: context.RequestContext, guest_id: str, migration_id: int
+    ) -> Migration | None:
+        """The migration a note speaks of; None if the records have no such.
+
+        A database that was restored from a backup, or another installation
+        that uses this hypervisor, counts its migrations anew: by the number
+        alone a guest would be destroyed that is just arriving.
+        """
+        row = ctxt.store.migration_get(migration_id)
+        if row is None:
+            return None
+        migration = Migration.from_row(ctxt, row)
+        if (migration.instance_uuid, migration.dest_compute) == (
+            guest_id,
+            self._host,
+        ):
+            return migration
+        if (guest_id, migration_id) not in self._foreign:
+            self._foreign.add((guest_id, migration_id))
+            LOG.warning(
+                'Something of guest %(guest)s was made on %(host)s for '
+                'a migration %(id)s, which in the records is one of instance '
+                '%(other)s to %(dest)s: it is left alone. Is the database '
+                'an older one, or does another livemig use this hypervisor?',
+                {
+                    'guest': guest_id,
+                    'host': self._host,
+                    'id': migration_id,
+                    'other': migration.instance_uuid,
+                    'dest': migration.dest_compute,
+                },
+            )
+        return None
 
     @contextlib.contextmanager
     def _turn(

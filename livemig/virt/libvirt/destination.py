@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-from collections.abc import Iterator
 
 import libvirt
 
@@ -57,35 +55,9 @@ class Destination:
         self._host = host
         self._reserved_bytes = reserved_bytes
         self._clock = clock
-        self._lock = concurrency.Lock()
-        #: By guest: a lock, and how many hold it or wait for it.
-        self._busy: dict[str, tuple[concurrency.Lock, int]] = {}
-
-    @contextlib.contextmanager
-    def _alone(self, guest_id: str) -> Iterator[None]:
-        """One at a time for each guest: a roll-back may be asked for while
-        what it is to remove is still being made, by a call that the source
-        has given up."""
-        with self._lock:
-            mine, users = self._busy.get(guest_id, (concurrency.Lock(), 0))
-            self._busy[guest_id] = mine, users + 1
-        try:
-            with mine:
-                yield
-        finally:
-            with self._lock:
-                users = self._busy[guest_id][1] - 1
-                if users:
-                    self._busy[guest_id] = mine, users
-                else:
-                    del self._busy[guest_id]
 
     # -- prepare ------------------------------------------------------------
     def prepare(self, plan: TransferPlan) -> None:
-        with self._alone(plan.guest_id):
-            self._prepare(plan)
-
-    def _prepare(self, plan: TransferPlan) -> None:
         try:
             if self._is_prepared(plan):
                 return
@@ -207,10 +179,6 @@ class Destination:
 
     # -- undo ---------------------------------------------------------------
     def undo(self, guest_id: str, migration_id: int) -> None:
-        with self._alone(guest_id):
-            self._undo(guest_id, migration_id)
-
-    def _undo(self, guest_id: str, migration_id: int) -> None:
         ours = self._has_note(guest_id, migration_id)
         state = self._patiently(guest_id)
         if state is not None and states.waits_for_memory(state):
@@ -273,10 +241,6 @@ class Destination:
 
     # -- finish -------------------------------------------------------------
     def finish(self, guest_id: str, migration_id: int) -> None:
-        with self._alone(guest_id):
-            self._finish(guest_id, migration_id)
-
-    def _finish(self, guest_id: str, migration_id: int) -> None:
         state = self._state(guest_id)
         if state is None:
             raise exception.GuestNotFound(host=self._host, guest_id=guest_id)

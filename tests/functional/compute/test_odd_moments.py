@@ -134,6 +134,32 @@ def test_what_a_lost_guest_left_goes_when_it_has_been_deleted(deployment):
     assert there._driver.prepared() == []
 
 
+@pytest.mark.parametrize('strange', ['instance_uuid', 'dest_compute'])
+def test_another_livemigs_migration_of_the_same_number(
+    deployment, monkeypatch, strange
+):
+    """The database was restored from a backup and counts anew, or another
+    livemig uses the same hypervisor: by its number alone, a migration that
+    was cancelled looks like the one of a guest that is just arriving."""
+    instance, other = deployment.boot(disks=[DISK]), deployment.boot()
+    there = deployment.managers['host2']
+    migration = placed(deployment, instance, Event.ENQUEUE, Event.PREPARE)
+    there.pre_live_migration(deployment.context(), migration.id)
+    row = deployment.database.migration_get(migration.id)
+    row |= {
+        'status': 'cancelled',
+        strange: {'instance_uuid': other.uuid, 'dest_compute': 'host3'}[
+            strange
+        ],
+    }
+    monkeypatch.setattr(
+        deployment.database, 'migration_get', lambda migration_id: row
+    )
+    there.tidy_up()
+    assert disks_on(deployment, 'host2', instance) == ['vda']
+    assert there._driver.prepared() == [(instance.uuid, migration.id)]
+
+
 def test_a_guest_that_moved_into_an_error_leaves_nothing_at_its_source(
     deployment,
 ):

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -177,31 +175,6 @@ def test_a_disk_outside_the_guests_directory(empty: Host, path: str) -> None:
     plan = values.plan(block_migration=True, disks=(disk,))
     refused(empty, plan, 'not in the directory')
     assert notes.all_here(empty.place) == []
-
-
-def test_a_roll_back_waits_for_what_is_being_made(
-    empty: Host, qemu_img: QemuImg
-) -> None:
-    """The source gave up a call that was too slow for it, and rolls back
-    while the disks are still being made: nothing is left either way."""
-    qemu_img.set(sleep='1')
-    failed: list[Exception] = []
-
-    def prepare() -> None:
-        try:
-            empty.destination.prepare(COPIED)
-        except exception.LivemigError as error:
-            failed.append(error)
-
-    making = threading.Thread(target=prepare)
-    making.start()
-    until_s = time.monotonic() + 30
-    while not qemu_img.asked() and time.monotonic() < until_s:
-        time.sleep(0.01)
-    empty.destination.undo(GUEST, 7)
-    making.join(30)
-    assert os.listdir(empty.place.path) == []
-    assert failed == []
 
 
 def over(base: pathlib.Path) -> driver.TransferPlan:
