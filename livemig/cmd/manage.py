@@ -148,11 +148,29 @@ def _verb(
 
 
 def _add_parsers(nouns: Any) -> None:
-    def noun(name: str, text: str) -> Any:
-        made = nouns.add_parser(name, help=text, description=text)
-        return made.add_subparsers(dest='verb', required=True)
+    _add_db(_noun(nouns, 'db', 'The database.'))
+    _verb(
+        _noun(nouns, 'upgrade', 'Before an upgrade.'),
+        'check',
+        upgrade_check,
+        'Look for what stands in the way. Exit code: 0 nothing, 1 '
+        'warnings, 2 something that must be done first.',
+    )
+    _add_user(_noun(nouns, 'user', 'The users of auth_strategy http_basic.'))
+    _verb(
+        _noun(nouns, 'service', 'The services that have reported.'),
+        'list',
+        service_list,
+        'Show them.',
+    )
 
-    db = noun('db', 'The database.')
+
+def _noun(nouns: Any, name: str, text: str) -> Any:
+    made = nouns.add_parser(name, help=text, description=text)
+    return made.add_subparsers(dest='verb', required=True)
+
+
+def _add_db(db: Any) -> None:
     # Nova's word for it, and alembic's.
     for name in ('sync', 'upgrade'):
         up = _verb(db, name, db_sync, 'Create or upgrade the tables.')
@@ -176,15 +194,11 @@ def _add_parsers(nouns: Any) -> None:
     purge.add_argument(
         '--dry-run', action='store_true', help='only say what would go'
     )
-    _verb(
-        noun('upgrade', 'Before an upgrade.'),
-        'check',
-        upgrade_check,
-        'Look for what stands in the way. Exit code: 0 nothing, 1 '
-        'warnings, 2 something that must be done first.',
-    )
+
+
+def _add_user(users: Any) -> None:
     user = _verb(
-        noun('user', 'The users of auth_strategy http_basic.'),
+        users,
         'set',
         user_set,
         'Add a user, or set his password, project and roles anew.',
@@ -198,12 +212,6 @@ def _add_parsers(nouns: Any) -> None:
     how.add_argument('--password-stdin', action='store_true', help='one line')
     how.add_argument(
         '--random', action='store_true', help='make one and show it once'
-    )
-    _verb(
-        noun('service', 'The services that have reported.'),
-        'list',
-        service_list,
-        'Show them.',
     )
 
 

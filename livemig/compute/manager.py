@@ -79,16 +79,16 @@ class ComputeManager:
         self._store = store or conductor_rpcapi.conductor_store(
             rpc.client(conductor_rpcapi.TOPIC)
         )
-        compute_api = rpcapi.ComputeAPI(
+        self._compute_api = compute_api = rpcapi.ComputeAPI(
             rpc.client(rpcapi.TOPIC), conf.upgrade_levels.compute
         )
-        notifier = notifications.of_service(conf, rpc, 'compute', self.host)
-        self._compute_api = compute_api
-        self._notifier = notifier
+        self._notifier = notifier = notifications.of_service(
+            conf, rpc, 'compute', self.host
+        )
         self._clock = clock
         self._stop = concurrency.Event()
         self._tools = Tools(
-            conf=conf,
+            conf,
             host=self.host,
             driver=driver,
             compute_api=compute_api,

@@ -126,28 +126,8 @@ class ConductorManager:
                 },
             )
             return
-        recorded = Recorded(
-            ctxt,
-            self._host,
-            migration.instance_uuid,
-            str(migration.request_id),
-            event,
-            again=NOBODY_THERE,
-        )
         try:
-            with recorded:
-                placement = Placement(
-                    self._conf,
-                    self._compute_api,
-                    self._clock,
-                    ctxt,
-                    migration,
-                )
-                if migration.plan:
-                    # Placed before, but its source has not begun it.
-                    placement.require_source_up()
-                else:
-                    placement.place()
+            self._choose(ctxt, migration, event)
         except NOBODY_THERE:
             # Still accepted: the repair loop tries again.
             raise
@@ -161,6 +141,28 @@ class ConductorManager:
             migration.id,
             rescued=instance.vm_state == VmState.RESCUED,
         )
+
+    def _choose(
+        self, ctxt: context.RequestContext, migration: Migration, event: str
+    ) -> None:
+        """:raises LivemigError: why it goes nowhere."""
+        recorded = Recorded(
+            ctxt,
+            self._host,
+            migration.instance_uuid,
+            str(migration.request_id),
+            event,
+            again=NOBODY_THERE,
+        )
+        with recorded:
+            placement = Placement(
+                self._conf, self._compute_api, self._clock, ctxt, migration
+            )
+            if migration.plan:
+                # Placed before, but its source has not begun it.
+                placement.require_source_up()
+            else:
+                placement.place()
 
     def _cannot(
         self,

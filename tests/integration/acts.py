@@ -8,7 +8,10 @@ from collections.abc import Iterator
 
 import psycopg2
 
+from lab.client import wait_until
 from lab.cloud import Cloud
+
+POST_COPY = 'running (post-copy)'
 
 
 def begin(cloud, guest, image='busy'):
@@ -65,6 +68,28 @@ def moves(cloud, server, watcher, migration):
 
 def status_is(cloud, server, migration, status):
     cloud.wait_migration(server, migration, [status], 30)
+
+
+def wait_gone(cloud: Cloud, server: str) -> None:
+    wait_until(
+        lambda: cloud.rest('GET', f'/servers/{server}').status == 404,
+        f'server {server} is gone',
+        60,
+    )
+
+
+@contextlib.contextmanager
+def in_post_copy(cloud, guest):
+    """A guest in post-copy, which cannot end: what the two daemons say to
+    each other is held until the block is left."""
+    server, watcher, migration = begin(cloud, guest)
+    cloud.way.hold()
+    try:
+        assert force(cloud, server, migration).status == 202
+        status_is(cloud, server, migration, POST_COPY)
+        yield server, watcher, migration
+    finally:
+        cloud.way.thaw()
 
 
 @contextlib.contextmanager

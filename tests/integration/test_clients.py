@@ -14,8 +14,8 @@ import openstack
 import pytest
 import yaml
 
-from lab.client import wait_until
 from lab.cloud import Cloud, image_id
+from tests.integration.acts import wait_gone
 from tests.integration.conftest import OPTIONS, unchanged
 
 pytestmark = [
@@ -125,11 +125,7 @@ def _status(cloud: Cloud, server: str, wanted: str) -> None:
 
 
 def _gone(cloud: Cloud, server: str, _wanted: object) -> None:
-    wait_until(
-        lambda: cloud.rest('GET', f'/servers/{server}').status == 404,
-        f'{server} is gone',
-        60,
-    )
+    wait_gone(cloud, server)
 
 
 def _service(cloud: Cloud, _server: str, wanted: str) -> None:

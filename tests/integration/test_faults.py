@@ -4,27 +4,27 @@ daemons that die, destinations that cannot be reached: on real hypervisors.
 
 from __future__ import annotations
 
-import contextlib
 import signal
 
 import pytest
 
 from lab.client import wait_until
 from tests.integration.acts import (
+    POST_COPY,
     abort,
     actions_locked,
     begin,
     force,
+    in_post_copy,
     moves,
     preparing,
     queued,
     status_is,
     stays,
+    wait_gone,
 )
 
 pytestmark = pytest.mark.libvirt
-
-POST_COPY = 'running (post-copy)'
 
 
 def start(cloud, host='host1'):
@@ -39,20 +39,6 @@ def kill_in(cloud, status, server, migration, *hosts):
         cloud.kill(host)
     found = cloud.migration(server, migration)
     assert found['status'] == status, found
-
-
-@contextlib.contextmanager
-def in_post_copy(cloud, guest):
-    """A guest in post-copy, which cannot end: what the two daemons say to
-    each other is held until the block is left."""
-    server, watcher, migration = begin(cloud, guest)
-    cloud.way.hold()
-    try:
-        assert force(cloud, server, migration).status == 202
-        status_is(cloud, server, migration, POST_COPY)
-        yield server, watcher, migration
-    finally:
-        cloud.way.thaw()
 
 
 def runs_there(cloud, server):
@@ -268,11 +254,7 @@ def test_a_server_deleted_in_post_copy(cloud, guest):
     """Not aborted any more: it arrives, and is then removed from both."""
     with in_post_copy(cloud, guest) as (server, _, migration):
         assert cloud.rest('DELETE', f'/servers/{server}').status == 204
-    wait_until(
-        lambda: cloud.rest('GET', f'/servers/{server}').status == 404,
-        'the server is gone',
-        60,
-    )
+    wait_gone(cloud, server)
     assert cloud.migration(server, migration)['status'] == 'completed'
 
 

@@ -9,16 +9,19 @@ import pytest
 from demo import cases, stage
 from lab.client import wait_until
 from tests.integration.acts import (
+    POST_COPY,
     abort,
     actions_locked,
     begin,
     force,
     force_end,
+    in_post_copy,
     moves,
     preparing,
     queued,
     status_is,
     stays,
+    wait_gone,
 )
 
 pytestmark = pytest.mark.libvirt
@@ -137,21 +140,12 @@ def test_abort_in_the_disk_phase_leaves_no_disk(cloud):
 
 
 def test_abort_in_post_copy_is_refused(cloud, guest):
-    """What the daemons say to each other is held: it cannot end."""
-    server, watcher, migration = begin(cloud, guest)
-    cloud.way.hold()
-    try:
-        assert force(cloud, server, migration).status == 202
-        status_is(cloud, server, migration, 'running (post-copy)')
+    with in_post_copy(cloud, guest) as (server, watcher, migration):
         refused = abort(cloud, server, migration)
         assert refused.status == 400, refused
         assert force_end(cloud, server).status == 409
         listed = cloud.rest('GET', f'/servers/{server}/migrations').body
-        assert [m['status'] for m in listed['migrations']] == [
-            'running (post-copy)'
-        ]
-    finally:
-        cloud.way.thaw()
+        assert [m['status'] for m in listed['migrations']] == [POST_COPY]
     moves(cloud, server, watcher, migration)
 
 
@@ -180,9 +174,5 @@ def test_a_guest_that_shuts_itself_down_on_the_way(cloud, guest):
 def test_a_migrating_server_is_deleted(cloud, guest):
     server, _, migration = begin(cloud, guest)
     assert cloud.rest('DELETE', f'/servers/{server}').status == 204
-    wait_until(
-        lambda: cloud.rest('GET', f'/servers/{server}').status == 404,
-        'the server is gone',
-        60,
-    )
+    wait_gone(cloud, server)
     assert cloud.migration(server, migration)['status'] == 'cancelled'
