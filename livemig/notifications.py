@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from oslo_config import cfg
@@ -212,12 +212,21 @@ class Watched:
     """The messages of a manager; each that fails is told, and still fails.
 
     :param messages: names of the manager's methods.
+    :param quiet: those of them whose failures are not told: what is asked
+        again each second would flood everybody who listens.
     """
 
     def __init__(
-        self, manager: Any, messages: Iterable[str], notifier: Notifier
+        self,
+        manager: Any,
+        messages: Iterable[str],
+        notifier: Notifier,
+        quiet: Collection[str] = (),
     ) -> None:
         for name in messages:
+            if name in quiet:
+                setattr(self, name, getattr(manager, name))
+                continue
             watched = functools.partial(
                 _watched, getattr(manager, name), name, notifier
             )

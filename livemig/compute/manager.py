@@ -54,6 +54,9 @@ MESSAGES = (
     'rollback_live_migration_at_destination',
 )
 
+#: Those asked again and again while a guest moves.
+POLLED = frozenset({'guest_state'})
+
 #: How many of the last migrations are looked at after a start.
 ENDINGS = 50
 
@@ -129,7 +132,9 @@ class ComputeManager:
         """What is to be served on topic ``compute``, server ``host``."""
         return [
             rpcs.Endpoint(
-                notifications.Watched(manager, messages, self._notifier),
+                notifications.Watched(
+                    manager, messages, self._notifier, POLLED
+                ),
                 messages,
                 rpcapi.VERSION,
             )

@@ -36,17 +36,33 @@ def release(
     :param lifted: they were.
     :raises Stopped:
     """
-    state = driver.guest_state(guest_id)
-    for _ in range(LOOKS):
-        if state is None or not state.job:
-            break
-        patience.wait(LOOK_S)
-        state = driver.guest_state(guest_id)
+    state = _when_its_job_is_gone(driver, guest_id, patience, seen)
     if state is not None and not state.job and _held(state, seen):
         driver.resume(guest_id)
         state = driver.guest_state(guest_id)
     if state is not None and lifted:
         _put_limits_back(driver, guest_id, first)
+    return state
+
+
+def _when_its_job_is_gone(
+    driver: virt.Driver, guest_id: str, patience: Patience, seen: Seen
+) -> jobs.GuestState | None:
+    """The state then; a guest that runs is waited for a few seconds only,
+    one that stands still as long as nobody could let it go on."""
+    looks = 0
+    while (state := driver.guest_state(guest_id)) is not None and state.job:
+        if looks >= LOOKS and not _held(state, seen):
+            break
+        looks += 1
+        if looks == LOOKS:
+            LOG.warning(
+                'The job of guest %s does not end although its migration '
+                'was aborted; if the guest stands still, it is let go on '
+                'as soon as the job is gone.',
+                guest_id,
+            )
+        patience.wait(LOOK_S)
     return state
 
 

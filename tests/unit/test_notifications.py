@@ -396,3 +396,15 @@ def test_a_failed_message_is_told_and_still_fails():
     ]
     ((priority, event_type, _),) = versioned.got
     assert (priority, event_type) == ('error', 'compute.exception')
+
+
+def test_a_polled_message_that_failed_is_told_to_its_caller_alone():
+    class Manager:
+        def asked(self, ctxt):
+            raise ERROR
+
+    one, legacy, versioned = notifier('both')
+    watched = notifications.Watched(Manager(), ['asked'], one, {'asked'})
+    with pytest.raises(exception.LivemigError):
+        watched.asked(CTXT)
+    assert legacy.got == versioned.got == []
