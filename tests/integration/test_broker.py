@@ -8,7 +8,8 @@ import pytest
 
 from lab import Lab
 from livemig import context, exception, rpc
-from tests.unit.test_rpc import ERRORS, Endpoint, arguments_of, new_conf
+from tests.confs import new_conf
+from tests.functional.test_rpc import ERRORS, Endpoint, arguments_of
 
 pytestmark = pytest.mark.broker
 

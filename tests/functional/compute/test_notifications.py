@@ -34,7 +34,7 @@ from tests.functional.compute.stories import (
 from tests.functional.compute.test_power import DISKS, RESCUE_IMAGE
 from tests.functional.compute.test_review import a_minute_later
 from tests.functional.deployment import TOLD
-from tests.unit.test_rpc_notifier import Stuck
+from tests.functional.test_rpc_notifier import Stuck
 
 
 def test_a_destination_that_cannot_prepare(deploy):

@@ -365,7 +365,7 @@ _SAMPLES = strategies.lists(
 
 
 @hypothesis.given(_SAMPLES)
-@hypothesis.settings(deadline=None, max_examples=300)
+@hypothesis.settings(deadline=None, max_examples=100)
 def test_no_percentage_runs_backwards(samples: list[progress.Sample]) -> None:
     """Whatever a service says: within a phase it only grows, or is absent."""
     at_s = 0.0

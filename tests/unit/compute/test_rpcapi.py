@@ -6,7 +6,7 @@ import pytest
 
 from livemig import context, exception, rpc
 from livemig.compute.rpcapi import VERSION, ComputeAPI
-from tests.unit.test_rpc import new_conf
+from tests.confs import new_conf
 
 #: Written out again: what each version brought, oldest first.
 NEWS = {

@@ -1,34 +1,19 @@
-"""A real database on SQLite for each test, made from one template."""
+"""A real database on SQLite for each test."""
 
-import shutil
 import uuid
 
 import pytest
 
 from livemig import context
-from livemig.db import migration as schema
 from livemig.db.api import Database
 from livemig.objects.instance import Instance
 from livemig.objects.migration import Migration
-
-
-@pytest.fixture(scope='session')
-def template(tmp_path_factory):
-    """A file with the schema; copying is faster than upgrading."""
-    path = tmp_path_factory.mktemp('objects') / 'template.sqlite'
-    made = Database(f'sqlite:///{path}')
-    schema.upgrade(made)
-    with made.transactions.engine.connect() as conn:
-        conn.exec_driver_sql('PRAGMA wal_checkpoint(TRUNCATE)')
-    made.dispose()
-    return path
+from tests.functional import empty
 
 
 @pytest.fixture
-def db(template, tmp_path):
-    path = tmp_path / 'livemig.sqlite'
-    shutil.copy(template, path)
-    made = Database(f'sqlite:///{path}')
+def db(tmp_path):
+    made = Database(empty.make(tmp_path / 'livemig.sqlite'))
     yield made
     made.dispose()
 

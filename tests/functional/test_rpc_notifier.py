@@ -7,7 +7,8 @@ import oslo_messaging
 import pytest
 
 from livemig import context, rpc, rpc_inproc
-from tests.unit.test_rpc import PATIENCE_S, new_conf
+from tests.confs import new_conf
+from tests.functional.test_rpc import PATIENCE_S
 
 
 class Listening:

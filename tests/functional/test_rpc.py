@@ -9,11 +9,10 @@ import time
 import uuid
 
 import pytest
-from oslo_config import cfg
 from oslo_context import context as oslo_context
 
-import livemig.conf
 from livemig import concurrency, context, exception, rpc, rpc_inproc
+from tests.confs import new_conf
 
 PATIENCE_S = 30
 
@@ -25,17 +24,6 @@ ERRORS = sorted(
     ),
     key=lambda kind: kind.__name__,
 )
-
-
-def new_conf(*files, **overrides):
-    """A ConfigOpts of its own, as every service has."""
-    conf = cfg.ConfigOpts()
-    livemig.conf.register_opts(conf)
-    conf([], project='livemig', default_config_files=list(files))
-    for name, value in overrides.items():
-        group, _, option = name.rpartition('__')
-        conf.set_override(option, value, group or None)
-    return conf
 
 
 class Endpoint:
