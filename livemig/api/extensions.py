@@ -13,7 +13,7 @@ from livemig import exception, policy
 from livemig.api import versions
 from livemig.api.action import Call, Operation, always
 from livemig.api.validation import Schema, closed
-from livemig.api.views.common import LIST, STRING
+from livemig.api.views.common import NONE_OF_THEM, STRING
 
 _RULE = policy.Rule(
     'os_compute_api:extensions',
@@ -52,7 +52,7 @@ _EXTENSION: dict[str, Schema] = {
     **dict.fromkeys(
         ('name', 'alias', 'description', 'updated', 'namespace'), STRING
     ),
-    'links': LIST,
+    'links': NONE_OF_THEM,
 }
 _ONE = closed(_EXTENSION, *_EXTENSION)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from livemig.api import microversion
 from livemig.api.action import Since
 from livemig.api.microversion import Microversion
-from livemig.api.validation import Schema
+from livemig.api.validation import Schema, closed
 
 #: What a field's function returns to leave the field out this time.
 ABSENT: Any = object()
@@ -51,12 +51,47 @@ def render(fields: Fields, version: Microversion, of: Any) -> dict[str, Any]:
 def schema_at(fields: Fields, version: Microversion) -> Schema:
     """The schema of what ``render`` makes at that version."""
     spoken = [field for field in fields if field.speaks(version)]
-    return {
-        'type': 'object',
-        'properties': {field.name: field.schema for field in spoken},
-        'required': [field.name for field in spoken if not field.optional],
-        'additionalProperties': False,
-    }
+    return closed(
+        {field.name: field.schema for field in spoken},
+        *(field.name for field in spoken if not field.optional),
+    )
+
+
+def nested(
+    name: str,
+    of: Fields,
+    value: Callable[[Any], Any],
+    *,
+    optional: bool = False,
+) -> tuple[Field, ...]:
+    """One key whose value is a list of objects that these fields make."""
+    starts = (microversion.FIRST, *borders_of(of))
+    ends = (*(start.previous for start in starts[1:]), microversion.LATEST)
+    return tuple(
+        Field(
+            name,
+            {'type': 'array', 'items': schema_at(of, first)},
+            value,
+            first,
+            last,
+            optional,
+        )
+        for first, last in zip(starts, ends, strict=True)
+    )
+
+
+def borders_of(
+    fields: Fields, first: Microversion = microversion.FIRST
+) -> list[Microversion]:
+    """The versions after ``first`` at which an object of these changes."""
+    return sorted(
+        {
+            border
+            for field in fields
+            for border in (field.first, field.last.next)
+            if first < border <= microversion.LATEST
+        }
+    )
 
 
 def schemas(
@@ -71,13 +106,11 @@ def schemas(
     :param first: the operation's first version.
     :param borders: versions at which ``wrap`` changes.
     """
-    versions = {first, *(b for b in borders if b > first)}
-    for field in fields:
-        versions |= {
-            border
-            for border in (field.first, field.last.next)
-            if first < border <= microversion.LATEST
-        }
+    versions = {
+        first,
+        *(b for b in borders if b > first),
+        *borders_of(fields, first),
+    }
     return tuple(
         (version, wrap(schema_at(fields, version), version))
         for version in sorted(versions)
@@ -86,7 +119,7 @@ def schemas(
 
 def one(key: str) -> Callable[[Schema, Microversion], Schema]:
     """``{key: object}``"""
-    return lambda schema, _version: _object({key: schema}, [key])
+    return lambda schema, _version: closed({key: schema}, key)
 
 
 def many(
@@ -100,28 +133,20 @@ def many(
         }
         if links_since is not None and version >= links_since:
             properties[links_key or f'{key}_links'] = LINKS
-        return _object(properties, [key])
+        return closed(properties, key)
 
     return wrap
 
 
-def _object(properties: Mapping[str, Schema], required: list[str]) -> Schema:
-    return {
-        'type': 'object',
-        'properties': dict(properties),
-        'required': required,
-        'additionalProperties': False,
-    }
-
-
 LINKS: Schema = {
     'type': 'array',
-    'items': _object(
+    'items': closed(
         {
             'rel': {'enum': ['self', 'bookmark', 'describedby', 'next']},
             'href': {'type': 'string'},
             'type': {'type': 'string'},
         },
-        ['rel', 'href'],
+        'rel',
+        'href',
     ),
 }

@@ -22,7 +22,7 @@ from livemig.api.validation import (
     Schema,
     closed,
 )
-from livemig.api.views.common import LIST, STRING, ZONE
+from livemig.api.views.common import STRING, ZONE
 from livemig.compute.specs import mac_of
 from livemig.objects import action
 from livemig.objects.instance import Instance
@@ -394,7 +394,10 @@ _RESPONSE: Schema = {
                         'id': UUID,
                         'links': LINKS,
                         'OS-DCF:diskConfig': STRING,
-                        'security_groups': LIST,
+                        'security_groups': {
+                            'type': 'array',
+                            'items': closed({'name': STRING}, 'name'),
+                        },
                         'adminPass': STRING,
                     },
                     'id',

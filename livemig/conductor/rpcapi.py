@@ -25,6 +25,9 @@ STORE_METHODS = frozenset(
 
 #: Bounds of the calls, s. Placing a migration takes both pre-checks.
 STORE_CALL_S = 30
+#: Until a conductor has answered once. What is sent before the first one
+#: listens is lost, and a host would be down until that is noticed.
+FIRST_CALL_S = 5
 PLACE_CALL_S = 1800
 MONITOR_S = 60
 
@@ -98,6 +101,7 @@ class ConductorStore:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._answered = False
 
     def __getattr__(self, name: str) -> Any:
         if name not in STORE_METHODS:
@@ -107,13 +111,15 @@ class ConductorStore:
         return method
 
     def call(self, name: str, arguments: dict[str, Any]) -> Any:
-        return self._client.call(
+        answer = self._client.call(
             context.admin_context(None),
             'store_call',
-            timeout_s=STORE_CALL_S,
+            timeout_s=STORE_CALL_S if self._answered else FIRST_CALL_S,
             name=name,
             arguments=arguments,
         )
+        self._answered = True
+        return answer
 
 
 def conductor_store(client: Client) -> store.Store:

@@ -27,6 +27,7 @@ MIB = 1024 * 1024
 MEMORY_MIB = 64
 #: With ``SLOW``, an idle guest takes seconds and a busy one never ends.
 SLOW = 10
+POST_COPY = (job.Reason.POST_COPY, job.Reason.POST_COPY_FAILED)
 #: load: (working set MiB, pages rewritten a second).
 LOADS = {'idle': (16, 0), 'light': (16, 200), 'busy': (20, 10000)}
 
@@ -269,6 +270,16 @@ def start_post_copy(rig: Rig, guest: str) -> None:
         return True
 
     rig.wait_until(taken, 10.0)
+
+
+def wait_switched(rig: Rig, guest: str) -> None:
+    """Until the destination knows of the switch, too."""
+
+    def switched() -> bool:
+        there = rig.destination.guest_state(guest)
+        return there is not None and there.reason in POST_COPY
+
+    rig.wait_until(switched)
 
 
 class FakeRig(Rig):

@@ -16,12 +16,12 @@ from tests.contract.rig import (
     MEMORY_MIB,
     MIB,
     NOBODY,
+    POST_COPY,
     SLOW,
     Rig,
     start_post_copy,
+    wait_switched,
 )
-
-POST_COPY = (job.Reason.POST_COPY, job.Reason.POST_COPY_FAILED)
 
 
 # -- a migration that ends badly ----------------------------------------------
@@ -332,12 +332,7 @@ def test_post_copy_survives_a_daemon_that_restarts(
     rig.wait_for_pass(guest)
     rig.source.set_bandwidth(guest, SLOW, post_copy=True)
     start_post_copy(rig, guest)
-
-    def switched() -> bool:
-        there = rig.destination.guest_state(guest)
-        return there is not None and there.reason in POST_COPY
-
-    rig.wait_until(switched)
+    wait_switched(rig, guest)
     rig.restart_daemon(host)
 
     def arrived() -> bool:

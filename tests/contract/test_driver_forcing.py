@@ -11,7 +11,7 @@ import pytest
 
 from livemig import exception
 from livemig.virt import driver, job
-from tests.contract.rig import ANY, NOBODY, Rig, start_post_copy
+from tests.contract.rig import ANY, NOBODY, Rig, start_post_copy, wait_switched
 
 
 # -- abort --------------------------------------------------------------------
@@ -282,6 +282,7 @@ def test_a_broken_post_copy_shows_on_both_sides(rig: Rig) -> None:
     rig.wait_for_pass(guest)
     rig.source.set_bandwidth(guest, 1, post_copy=True)
     start_post_copy(rig, guest)
+    wait_switched(rig, guest)
     rig.break_post_copy(guest)
 
     def failed() -> bool:

@@ -43,6 +43,16 @@ _SERVERS: Mapping[str, str] = {
     'on ``vcpus``, ``ram`` (MiB), ``disk`` and ``ephemeral`` (GiB), '
     '``swap`` (MiB) and ``original_name`` as they were when it was made, '
     'and ``extra_specs`` for those who may see them.',
+    'flavor.id': 'Id of its flavor.',
+    'flavor.vcpus': 'Processors.',
+    'flavor.ram': 'Memory in MiB.',
+    'flavor.disk': 'Root disk in GiB.',
+    'flavor.ephemeral': 'Other disks in GiB.',
+    'flavor.swap': 'Swap disk in MiB.',
+    'flavor.original_name': 'Name of the flavor when the server was made.',
+    'flavor.extra_specs': 'Extra specs by name; for those who may see them.',
+    'image.id': 'Id of the image.',
+    'image.properties': "The image's properties: texts by name.",
     'created': 'When it was made.',
     'updated': 'When its record changed last.',
     'addresses': f'{_EMPTY}: livemig knows no addresses of guests.',
@@ -54,6 +64,10 @@ _SERVERS: Mapping[str, str] = {
     'fault': 'What went wrong last: ``code``, ``created``, ``message`` and, '
     'for those who may see them, ``details``. Only in the statuses '
     '``ERROR`` and ``DELETED``.',
+    'fault.code': 'As an HTTP status.',
+    'fault.created': 'When it went wrong.',
+    'fault.message': 'What went wrong.',
+    'fault.details': 'More of it, for those who may see it.',
     'config_drive': 'What was asked for; there is no config drive.',
     'key_name': 'What was asked for, or null; there are no key pairs.',
     'OS-EXT-AZ:availability_zone': 'Zone of its host: ``nova``.',
@@ -92,6 +106,7 @@ _SERVERS: Mapping[str, str] = {
     'pinned_availability_zone': 'The zone that was asked for; null: none.',
     'scheduler_hints': f'{_EMPTY}.',
     'security_groups': 'Always ``default``, which has no effect.',
+    'security_groups.name': 'Always ``default``.',
 }
 
 _NEW_SERVER: Mapping[str, str] = {
@@ -197,6 +212,15 @@ _ACTIONS: Mapping[str, str] = {
     '``result`` (``Success``, ``Error`` or null: not ended), from 2.62 on '
     '``hostId``; with the rights ``host``, ``traceback`` and, from 2.84 on, '
     '``details``.',
+    'events.event': 'The step, such as ``compute_live_migration``.',
+    'events.start_time': 'When it began.',
+    'events.finish_time': 'When it ended; null: not yet.',
+    'events.result': '``Success``, ``Error`` or null: not ended.',
+    'events.traceback': 'Where in the code it failed, or null; with the '
+    'right.',
+    'events.hostId': 'Stands for the host without naming it.',
+    'events.host': 'The host it was done on; with the right.',
+    'events.details': 'What went wrong, or null; with the right.',
 }
 
 _FLAVORS: Mapping[str, str] = {
@@ -258,6 +282,9 @@ _HYPERVISORS: Mapping[str, str] = {
     'hypervisor_version': 'As a number: 8002002 is 8.2.2.',
     'host_ip': 'Address of its host for migrations, or null.',
     'service': 'Its service: ``id``, ``host``, ``disabled_reason``.',
+    'service.id': 'Id of the service: a number, from 2.53 on a UUID.',
+    'service.host': 'Name of its host.',
+    'service.disabled_reason': 'Why it was disabled, or null.',
     'count': 'How many hypervisors.',
     'vcpus': 'CPUs of the host.',
     'vcpus_used': 'Virtual CPUs of its servers.',

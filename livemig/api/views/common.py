@@ -23,12 +23,13 @@ BOOL: Schema = {'type': 'boolean'}
 INT: Schema = {'type': 'integer'}
 NULLABLE_INT: Schema = {'type': ['integer', 'null']}
 NULLABLE_NUMBER: Schema = {'type': ['number', 'null']}
-OBJECT: Schema = {'type': 'object'}
+#: Objects and lists that are always empty.
+NOTHING: Schema = {'type': 'object', 'maxProperties': 0}
+NONE_OF_THEM: Schema = {'type': 'array', 'maxItems': 0}
 STRINGS: Schema = {
     'type': 'object',
     'additionalProperties': {'type': 'string'},
 }
-LIST: Schema = {'type': 'array'}
 UUID: Schema = {'type': 'string', 'format': 'uuid'}
 
 

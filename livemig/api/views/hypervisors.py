@@ -13,8 +13,8 @@ from livemig.api.microversion import Microversion
 from livemig.api.validation import NULLABLE_STRING, Schema, closed
 from livemig.api.views.common import (
     INT,
+    NOTHING,
     NULLABLE_INT,
-    OBJECT,
     STRING,
     UUID,
     V,
@@ -137,6 +137,19 @@ def _with_servers(
     )
 
 
+def _service_with(service_id: Schema) -> Schema:
+    return closed(
+        {
+            'id': service_id,
+            'host': STRING,
+            'disabled_reason': NULLABLE_STRING,
+        },
+        'id',
+        'host',
+        'disabled_reason',
+    )
+
+
 _SERVERS: Schema = {
     'type': 'array',
     'items': closed({'name': STRING, 'uuid': UUID}, 'name', 'uuid'),
@@ -171,13 +184,14 @@ HYPERVISOR: tuple[Field, ...] = (
     Field('hypervisor_type', STRING, _fact('hypervisor_type')),
     Field('hypervisor_version', INT, _fact('hypervisor_version')),
     Field('host_ip', NULLABLE_STRING, lambda s: host_ip(s.facts)),
-    Field('service', OBJECT, _service),
+    Field('service', _service_with(INT), _service, last=V(2, 52)),
+    Field('service', _service_with(UUID), _service, first=V(2, 53)),
     *(_figure(name) for name in FIGURES),
     # Its manager says nothing of it that a client could read.
     Field('cpu_info', STRING, lambda _s: '', last=V(2, 27)),
     Field(
         'cpu_info',
-        OBJECT,
+        NOTHING,
         lambda _s: {},
         first=V(2, 28),
         last=_LAST_FIGURES,

@@ -8,7 +8,7 @@ from livemig.api.validation import NULLABLE_STRING, Schema
 from livemig.api.views.common import (
     BOOL,
     INT,
-    LIST,
+    NONE_OF_THEM,
     NULLABLE_INT,
     STRING,
     UUID,
@@ -35,7 +35,7 @@ PROPERTIES: dict[str, Schema] = {
     'checksum': NULLABLE_STRING,
     'min_disk': INT,
     'min_ram': INT,
-    'tags': LIST,
+    'tags': NONE_OF_THEM,
     'created_at': NULLABLE_STRING,
     'updated_at': NULLABLE_STRING,
     'self': STRING,

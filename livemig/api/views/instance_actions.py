@@ -11,7 +11,7 @@ from livemig.api import fields
 from livemig.api.action import Call
 from livemig.api.fields import ABSENT, Field
 from livemig.api.validation import NULLABLE_STRING
-from livemig.api.views.common import LIST, STRING, UUID, V, exact_time, host_id
+from livemig.api.views.common import STRING, UUID, V, exact_time, host_id
 from livemig.objects.action import ERROR
 
 
@@ -98,9 +98,7 @@ ACTION: tuple[Field, ...] = (
     ),
 )  # fmt: skip
 
-#: Events change with versions too: one schema for all, each event is
-#: checked by its own table.
 SINGLE_ACTION: tuple[Field, ...] = (
     *ACTION,
-    Field('events', LIST, _events, optional=True),
+    *fields.nested('events', EVENT, _events, optional=True),
 )

@@ -9,12 +9,12 @@ from typing import Any
 
 from livemig.api.action import Call
 from livemig.api.fields import ABSENT, LINKS, Field
-from livemig.api.validation import NULLABLE_STRING
+from livemig.api.validation import NULLABLE_STRING, Schema, closed
 from livemig.api.views.common import (
     BOOL,
     INT,
-    LIST,
-    OBJECT,
+    NONE_OF_THEM,
+    NOTHING,
     STRING,
     STRINGS,
     UUID,
@@ -161,6 +161,33 @@ def _zone(source: ServerSource) -> str:
     return ZONE if instance.host else instance.availability_zone or ''
 
 
+_LINKED = closed({'id': STRING, 'links': LINKS}, 'id', 'links')
+_SIZES = ('vcpus', 'ram', 'disk', 'ephemeral', 'swap')
+_EMBEDDED = closed(
+    {
+        **dict.fromkeys(_SIZES, INT),
+        'original_name': STRING,
+        'extra_specs': STRINGS,
+    },
+    *_SIZES,
+    'original_name',
+)
+_FAULT = closed(
+    {'code': INT, 'created': STRING, 'message': STRING, 'details': STRING},
+    'code',
+    'created',
+    'message',
+)
+
+
+def _image_with(more: Mapping[str, Schema]) -> Schema:
+    """'' for one that was booted from no image."""
+    linked = closed(
+        {'id': STRING, 'links': LINKS, **more}, 'id', 'links', *more
+    )
+    return {'anyOf': [{'enum': ['']}, linked]}
+
+
 SERVER: tuple[Field, ...] = (
     Field('id', UUID, _server('uuid')),
     Field('name', STRING, _server('display_name')),
@@ -173,8 +200,12 @@ SERVER: tuple[Field, ...] = (
         STRING,
         lambda s: host_id(s.instance.project_id, s.instance.host),
     ),
-    Field('image', {'type': ['object', 'string']}, _image),
-    Field('flavor', OBJECT, _flavor),
+    Field('image', _image_with({}), _image, last=V(2, 97)),
+    Field(
+        'image', _image_with({'properties': STRINGS}), _image, first=V(2, 98)
+    ),
+    Field('flavor', _LINKED, _flavor, last=V(2, 46)),
+    Field('flavor', _EMBEDDED, _flavor, first=V(2, 47)),
     Field('created', STRING, lambda s: seconds_time(s.instance.created_at)),
     Field(
         'updated',
@@ -184,13 +215,13 @@ SERVER: tuple[Field, ...] = (
         ),
     ),
     # livemig has no networks.
-    Field('addresses', OBJECT, lambda _s: {}),
+    Field('addresses', NOTHING, lambda _s: {}),
     Field('accessIPv4', STRING, lambda _s: ''),
     Field('accessIPv6', STRING, lambda _s: ''),
     Field('links', LINKS, lambda s: s.call.links.of(s.path)),
     Field('OS-DCF:diskConfig', STRING, lambda _s: 'MANUAL'),
     Field('progress', INT, _progress, optional=True),
-    Field('fault', OBJECT, _fault, optional=True),
+    Field('fault', _FAULT, _fault, optional=True),
     Field('config_drive', STRING, lambda s: s.instance.config_drive or ''),
     Field('key_name', NULLABLE_STRING, _server('key_name')),
     Field('OS-EXT-AZ:availability_zone', STRING, _zone),
@@ -207,7 +238,7 @@ SERVER: tuple[Field, ...] = (
         NULLABLE_STRING,
         lambda s: exact_time(s.instance.terminated_at),
     ),
-    Field('os-extended-volumes:volumes_attached', LIST, lambda _s: []),
+    Field('os-extended-volumes:volumes_attached', NONE_OF_THEM, lambda _s: []),
     Field(
         'OS-EXT-SRV-ATTR:host', NULLABLE_STRING, _shown('host'),
         optional=True,
@@ -265,7 +296,7 @@ SERVER: tuple[Field, ...] = (
         'description', NULLABLE_STRING, _server('description'),
         first=V(2, 19),
     ),
-    Field('tags', LIST, lambda _s: [], first=V(2, 26)),
+    Field('tags', NONE_OF_THEM, lambda _s: [], first=V(2, 26)),
     Field(
         'trusted_image_certificates', {'type': ['array', 'null']},
         lambda _s: None, first=V(2, 63),
@@ -278,13 +309,13 @@ SERVER: tuple[Field, ...] = (
         'pinned_availability_zone', NULLABLE_STRING,
         _server('availability_zone'), first=V(2, 96),
     ),
-    Field('scheduler_hints', OBJECT, lambda _s: {}, first=V(2, 100)),
+    Field('scheduler_hints', NOTHING, lambda _s: {}, first=V(2, 100)),
 )  # fmt: skip
 
 #: A single server has one field more than one in a list.
 SINGLE_SERVER: tuple[Field, ...] = (
     *SERVER,
-    Field('server_groups', LIST, lambda _s: [], first=V(2, 71)),
+    Field('server_groups', NONE_OF_THEM, lambda _s: [], first=V(2, 71)),
 )
 
 BRIEF_SERVER: tuple[Field, ...] = tuple(
