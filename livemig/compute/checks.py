@@ -59,7 +59,7 @@ def can_migrate(facts: HostFacts) -> list[Reason]:
 
 def can_migrate_rescued(facts: HostFacts) -> list[Reason]:
     """The driver can move a guest that is rescued."""
-    if facts.capabilities.live_migrate_rescued:
+    if facts.capabilities.supports_live_migrate_rescued:
         return []
     return [Reason(facts.host, 'its driver cannot move a rescued instance.')]
 

@@ -46,7 +46,7 @@ Empty: disks of its own.
         help="""
 What this host's driver cannot do, of: ``live_migration``, ``abort``,
 ``pause_during_migration``, ``post_copy``, ``block_migration``,
-``live_migrate_rescued``. Empty: it can do all of it.
+``supports_live_migrate_rescued``. Empty: it can do all of it.
 """,
     ),
     cfg.ListOpt(

@@ -115,7 +115,10 @@ class Service(base.LivemigObject):
                 'needed).'
             )
         facts = self.host_facts()
-        if facts is None or not facts.capabilities.live_migrate_rescued:
+        if (
+            facts is None
+            or not facts.capabilities.supports_live_migrate_rescued
+        ):
             return 'its driver cannot move a rescued instance.'
         return ''
 

@@ -32,7 +32,7 @@ class Capabilities:
     pause_during_migration: bool = True
     post_copy: bool = False
     block_migration: bool = True
-    live_migrate_rescued: bool = False
+    supports_live_migrate_rescued: bool = False
 
     def to_dict(self) -> dict[str, bool]:
         return dataclasses.asdict(self)

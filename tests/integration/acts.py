@@ -34,6 +34,11 @@ def force(cloud, server, migration):
     )
 
 
+def forced_by(cloud: Cloud) -> str:
+    """How force complete ends a migration here."""
+    return 'post-copy' if cloud.post_copy else 'pause'
+
+
 def force_end(cloud, server):
     return cloud.rest(
         'POST', f'/servers/{server}/action', {'live-migrate-force-end': None}

@@ -19,7 +19,7 @@ import pytest
 
 from lab.client import wait_until
 from lab.cloud import image_id
-from tests.integration.acts import abort, begin, moves, stays
+from tests.integration.acts import abort, begin, forced_by, moves, stays
 
 pytestmark = pytest.mark.libvirt
 
@@ -273,7 +273,7 @@ def test_requests_on_what_runs(cloud, guest):
         f'Completion of migration {migration} requested.\n',
     )
     ended = cloud.wait_migration(server, migration)
-    assert ended['completed_by'] in ('post-copy', 'pause')
+    assert ended['completed_by'] == forced_by(cloud)
 
 
 # -- watching ---------------------------------------------------------------

@@ -255,7 +255,7 @@ def manager_before_this(cloud: Cloud, host: str) -> Iterator[None]:
             facts['capabilities'] = {
                 name: able
                 for name, able in facts['capabilities'].items()
-                if name != 'live_migrate_rescued'
+                if name != 'supports_live_migrate_rescued'
             }
             store.service_report(
                 {

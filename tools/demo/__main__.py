@@ -25,40 +25,45 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _start(words: argparse.Namespace) -> tuple[Lab, Cloud]:
-    """Raises LabError."""
-    began_s = time.monotonic()
+def _hosts(words: argparse.Namespace) -> Lab:
+    """Two hosts, or a lab for simulated ones. Raises LabError."""
     lab = Lab(0 if words.simulated else 2)
     try:
-        if words.simulated:
-            show.step(
-                'They are simulated, in real time: there is neither libvirt '
-                'nor QEMU, and no guest that could be asked.'
-            )
-        else:
-            show.step(
-                'Each has a libvirtd of its own, run as user '
-                f'{lab.facts()["user"]}.'
-            )
-            show.step(
-                f'Post-copy works: {lab.post_copy_reason}.'
-                if lab.post_copy
-                else 'There is no post-copy, guests are paused instead: '
-                f'{lab.post_copy_reason}.'
-            )
-        if words.full:
-            show.step('RabbitMQ and PostgreSQL, private, on loopback ...')
-        cloud = Cloud(
-            lab,
-            separate=words.full,
-            database=lab.postgresql() if words.full else '',
-            options=cases.OPTIONS,
-            simulated=('host1', 'host2') if words.simulated else (),
-        )
-        cloud.start()
+        for line in _about(lab, words.simulated):
+            show.step(line)
     except BaseException:
         lab.stop()
         raise
+    return lab
+
+
+def _about(lab: Lab, simulated: bool) -> tuple[str, ...]:
+    if simulated:
+        return (
+            'They are simulated, in real time: there is neither libvirt nor '
+            'QEMU, and no guest that could be asked.',
+        )
+    return (
+        f'Each has a libvirtd of its own, run as user {lab.facts()["user"]}.',
+        f'Post-copy works: {lab.post_copy_reason}.'
+        if lab.post_copy
+        else 'There is no post-copy, guests are paused instead: '
+        f'{lab.post_copy_reason}.',
+    )
+
+
+def _livemig(words: argparse.Namespace, lab: Lab, began_s: float) -> Cloud:
+    """All services, started. Raises LabError."""
+    if words.full:
+        show.step('RabbitMQ and PostgreSQL, private, on loopback ...')
+    cloud = Cloud(
+        lab,
+        separate=words.full,
+        database=lab.postgresql() if words.full else '',
+        options=cases.OPTIONS,
+        simulated=('host1', 'host2') if words.simulated else (),
+    )
+    cloud.start()
     show.step(
         f'livemig answers at {cloud.url} after '
         f'{time.monotonic() - began_s:.1f} s'
@@ -68,7 +73,7 @@ def _start(words: argparse.Namespace) -> tuple[Lab, Cloud]:
             else '; API, conductor and managers are one process.'
         )
     )
-    return lab, cloud
+    return cloud
 
 
 def _keep(lab: Lab, cloud: Cloud) -> None:
@@ -118,7 +123,7 @@ def main() -> int:
     began_s = time.monotonic()
     show.head('Two hosts on one machine')
     try:
-        lab, cloud = _start(words)
+        lab = _hosts(words)
     except LabError as error:
         show.trouble(str(error))
         if words.simulated:
@@ -130,6 +135,11 @@ def main() -> int:
         return EXIT_CANNOT
     kept = False
     try:
+        try:
+            cloud = _livemig(words, lab, began_s)
+        except LabError as error:
+            show.trouble(f'livemig did not start: {error}')
+            return EXIT_BAD
         rows = _play(cloud)
         show.head(f'After {time.monotonic() - began_s:.0f} s')
         print(show.table(rows), flush=True)

@@ -84,6 +84,11 @@ class Cloud(Operator):
         self._make_catalogue()
         self.write()
 
+    @property
+    def post_copy(self) -> bool:
+        """Whether guests can be switched to post-copy."""
+        return bool(self.simulated) or self.lab.post_copy
+
     # --- users ---
 
     def _login(self, keystone: bool, url: str) -> Login:
@@ -133,7 +138,7 @@ class Cloud(Operator):
                 'guest_file_owner': '{}:{}'.format(*self.lab.run_as)
                 if os.geteuid() == 0
                 else '',
-                'post_copy_capable': 'yes' if self.lab.post_copy else 'no',
+                'post_copy_capable': 'yes' if self.post_copy else 'no',
             },
         }
 

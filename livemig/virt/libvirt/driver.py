@@ -96,7 +96,7 @@ class LibvirtDriver(driver.Driver):
             pause_during_migration=True,
             post_copy=self._post_copy(),
             block_migration=disks.available(),
-            live_migrate_rescued=True,
+            supports_live_migrate_rescued=True,
         )
 
     def _post_copy(self) -> bool:

@@ -186,7 +186,7 @@ class Host:
     #: Of guests whose command line does not say.
     load: Load = Load(64 * MIB, 10 * MIB)
     capabilities: driver.Capabilities = driver.Capabilities(
-        post_copy=True, live_migrate_rescued=True
+        post_copy=True, supports_live_migrate_rescued=True
     )
     vcpus: int = 16
     memory_mib: int = 65536

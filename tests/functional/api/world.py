@@ -330,7 +330,7 @@ class World:
             migration_address=None, instances_path='/instances', vcpus=4,
             memory_mib=4096, memory_used_mib=0, disk_total_bytes=2**40,
             disk_free_bytes=2**39,
-            capabilities=Capabilities(live_migrate_rescued=rescued),
+            capabilities=Capabilities(supports_live_migrate_rescued=rescued),
             uptime=UPTIME,
         )  # fmt: skip
         self.store.service_report(

@@ -168,7 +168,7 @@ def test_its_manager_is_restarted_on_the_way(deploy):
 def unable(deployment, host):
     deployment.stop_manager(host)
     deployment.start_manager(
-        host, [('fake', 'without', ['live_migrate_rescued'])]
+        host, [('fake', 'without', ['supports_live_migrate_rescued'])]
     )
 
 
@@ -180,7 +180,7 @@ def too_old(deployment, host):
     [row] = store.service_list({'host': host})
     facts = {**row['facts'], 'rpc_version': '1.2'}
     facts['capabilities'] = dict(facts['capabilities'])
-    del facts['capabilities']['live_migrate_rescued']
+    del facts['capabilities']['supports_live_migrate_rescued']
     store.service_report(
         {
             'host': host,
@@ -260,7 +260,9 @@ def test_a_report_that_was_out_of_date(deploy, host):
     able = deployment.world.hosts[host].capabilities
     deployment.world.add_host(
         host,
-        capabilities=dataclasses.replace(able, live_migrate_rescued=False),
+        capabilities=dataclasses.replace(
+            able, supports_live_migrate_rescued=False
+        ),
     )
     migration = deployment.migrate(instance)
     deployment.settled(instance, migration)
@@ -271,7 +273,7 @@ def test_a_report_that_was_out_of_date(deploy, host):
 
 def test_others_move_between_hosts_that_cannot(deploy):
     deployment = deploy(
-        options=[('fake', 'without', ['live_migrate_rescued'])]
+        options=[('fake', 'without', ['supports_live_migrate_rescued'])]
     )
     instance = deployment.boot()
     migration = deployment.migrate(instance)

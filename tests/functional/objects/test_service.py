@@ -20,7 +20,7 @@ def report(db, host, able=True, version=2):
         memory_used_mib=0,
         disk_total_bytes=0,
         disk_free_bytes=0,
-        capabilities=driver.Capabilities(live_migrate_rescued=able),
+        capabilities=driver.Capabilities(supports_live_migrate_rescued=able),
     )
     db.service_report(
         {

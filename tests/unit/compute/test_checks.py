@@ -299,11 +299,11 @@ def test_the_room_that_is_free_is_never_negative():
 # -- rescued, connected ----------------------------------------------------
 def test_a_driver_that_cannot_move_a_rescued_instance():
     able = dataclasses.replace(
-        SOURCE, capabilities=Capabilities(live_migrate_rescued=True)
+        SOURCE, capabilities=Capabilities(supports_live_migrate_rescued=True)
     )
     assert checks.can_migrate_rescued(able) == []
     unable = dataclasses.replace(
-        SOURCE, capabilities=Capabilities(live_migrate_rescued=False)
+        SOURCE, capabilities=Capabilities(supports_live_migrate_rescued=False)
     )
     only(checks.can_migrate_rescued(unable), 'alpha', 'driver', 'rescued')
 

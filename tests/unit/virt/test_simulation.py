@@ -510,7 +510,7 @@ def test_options_say_how_a_host_is(world_name: str) -> None:
     one = fake.build(conf, clock.VirtualClock())
     facts = one.host_facts()
     assert facts.capabilities == driver.Capabilities(
-        abort=False, post_copy=False, live_migrate_rescued=True
+        abort=False, post_copy=False, supports_live_migrate_rescued=True
     )
     assert (facts.memory_mib, facts.vcpus) == (2048, 3)
     assert facts.instances_path == '/guests'
