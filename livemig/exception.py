@@ -148,6 +148,13 @@ class UnableToMigrateToSelf(LivemigError):
     )
 
 
+class HostForcedDown(LivemigError):
+    template = (
+        '{host} is forced down: an administrator has said that nothing runs '
+        'there.'
+    )
+
+
 class ComputeServiceUnavailable(LivemigError):
     template = 'Compute service of {host} is unavailable at this time.'
 

@@ -37,6 +37,8 @@ class Manager(Protocol):
 
     def start(self) -> None: ...
 
+    def report(self) -> None: ...
+
     def run_periodic_tasks(self) -> None: ...
 
     def reload(self) -> None: ...
@@ -141,10 +143,18 @@ class ManagerPart:
         self._manager = manager
         self._server = server
         self._rpc = way
+        # Each on its own: who makes a large disk again after a restart is
+        # not down.
+        self._reports = Periodic(
+            name,
+            manager.report,
+            lambda: float(conf.report_interval),
+            clock,
+        )
         self._periodic = Periodic(
             name,
             manager.run_periodic_tasks,
-            lambda: float(min(conf.periodic_interval, conf.report_interval)),
+            lambda: float(conf.periodic_interval),
             clock,
         )
 
@@ -160,6 +170,7 @@ class ManagerPart:
     def start(self) -> None:
         self._manager.start()
         self._server.start()
+        self._reports.start()
         self._periodic.start()
 
     def reload(self) -> None:
@@ -169,7 +180,8 @@ class ManagerPart:
     def stop(self, timeout_s: float) -> bool:
         """Messages first, then what they began."""
         ended = concurrency.run_all(
-            [self._server.stop, self._periodic.stop], timeout_s
+            [self._server.stop, self._reports.stop, self._periodic.stop],
+            timeout_s,
         )
         return concurrency.run_all([self._manager.stop], timeout_s) and ended
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from livemig import context
+from livemig import context, exception
+from livemig.compute.journal import AWAY
 from livemig.compute.patience import HYPERVISOR_AWAY, Patience
 from livemig.compute.rpcapi import ComputeAPI
 from livemig.objects.migration import Migration
+from livemig.objects.service import Service
 from livemig.virt.job import GuestState
+
+T = TypeVar('T')
 
 #: A roll-back waits this long for it, s; what it left there is removed
 #: when that manager is back.
@@ -31,6 +36,8 @@ class Destination:
         patience: Patience,
     ) -> None:
         self.host: str = migration.dest_compute or ''
+        #: Nobody answers there, and there is nothing else to do.
+        self.silent = False
         self._ctxt = ctxt
         self._migration_id = migration.id
         self._instance_uuid = migration.instance_uuid
@@ -50,34 +57,68 @@ class Destination:
     def guest_state(
         self, patience_s: float | None = None
     ) -> GuestState | None:
-        """What its hypervisor says.
+        """What its hypervisor says; of a host that is forced down: None.
 
         :param patience_s: give up after that; None: never.
         """
-        answer = self._patience.ask(
-            lambda: self._compute_api.guest_state(
-                self._ctxt, self.host, self._instance_uuid
-            ),
-            patience_s,
-            away=HYPERVISOR_AWAY,
-        )
+        try:
+            answer = self._ask(
+                lambda: self._compute_api.guest_state(
+                    self._ctxt, self.host, self._instance_uuid
+                ),
+                patience_s,
+            )
+        except exception.HostForcedDown:
+            return None
         return GuestState.from_dict(answer) if answer else None
 
     def finish(self) -> dict[str, Any]:
-        """See ``ComputeAPI.post_live_migration_at_destination``."""
-        return self._patience.ask(
+        """See ``ComputeAPI.post_live_migration_at_destination``.
+
+        :raises HostForcedDown:
+        """
+        return self._ask(
             lambda: self._compute_api.post_live_migration_at_destination(
                 self._ctxt, self.host, self._migration_id
-            ),
-            away=HYPERVISOR_AWAY,
+            )
         )
 
     def undo(self) -> None:
         """:raises ReplyTimeout: it was silent for too long (or the broker,
-        or the keeper of the records, was away)."""
+            or the keeper of the records, was away).
+        :raises HostForcedDown:
+        """
+        self._unless_forced_down()
         self._patience.ask(
             lambda: self._compute_api.rollback_live_migration_at_destination(
                 self._ctxt, self.host, self._migration_id
             ),
             patience_s=ROLL_BACK_PATIENCE_S,
         )
+
+    # -- helpers ------------------------------------------------------------
+    def _ask(
+        self, call: Callable[[], T], patience_s: float | None = None
+    ) -> T:
+        """Until it answers, or an administrator says that it never will."""
+        try:
+            return self._patience.ask(
+                call,
+                patience_s,
+                away=HYPERVISOR_AWAY,
+                between=self._has_not_answered,
+            )
+        finally:
+            self.silent = False
+
+    def _has_not_answered(self) -> None:
+        self.silent = True
+        self._unless_forced_down()
+
+    def _unless_forced_down(self) -> None:
+        try:
+            service = Service.compute_of(self._ctxt, self.host)
+        except (exception.HostNotFound, *AWAY):
+            return
+        if service.forced_down:
+            raise exception.HostForcedDown(host=self.host)

@@ -22,7 +22,7 @@ from livemig.objects.instance_states import (
     PowerState,
     TaskState,
     VmState,
-    after_shut_down,
+    shut_down_values,
 )
 from livemig.objects.migration import Migration
 from livemig.objects.migration_states import Status
@@ -225,11 +225,7 @@ class Instances:
         if instance.task_state != TaskState.DELETING:
             return
         if instance.host != self._host:
-            # It moved while the message was on its way.
-            if instance.host:
-                self._compute_api.terminate_instance(
-                    ctxt, instance.host, instance_uuid
-                )
+            self._terminate_for(ctxt, instance)
             return
         if Migration.get_by_instance_and_status(
             ctxt, instance.uuid, migration_states.ON_SOURCE
@@ -251,29 +247,43 @@ class Instances:
             notify,
             AGAIN,
         ):
+            # The other end first: as long as the record is there, who dies
+            # in between begins again.
+            for host in self._other_ends(ctxt, instance.uuid):
+                self._compute_api.terminate_instance(ctxt, host, instance.uuid)
             self._driver.destroy(instance.uuid)
             instance.destroy()
-        self._destroy_elsewhere(ctxt, instance.uuid)
 
-    def _destroy_elsewhere(
-        self, ctxt: context.RequestContext, instance_uuid: str
+    def _terminate_for(
+        self, ctxt: context.RequestContext, instance: Instance
     ) -> None:
-        """Nothing was touched where a migration ended in error; now that
-        the instance is deleted, nothing of it is needed at either end."""
+        """The instance of another host is being deleted."""
+        ends = self._other_ends(ctxt, instance.uuid, but=instance.host)
+        if self._host in ends:
+            self._driver.destroy(instance.uuid)
+        elif instance.host:
+            # It moved while the message was on its way.
+            self._compute_api.terminate_instance(
+                ctxt, instance.host, instance.uuid
+            )
+
+    def _other_ends(
+        self,
+        ctxt: context.RequestContext,
+        instance_uuid: str,
+        but: str | None = None,
+    ) -> list[str]:
+        """Nothing was touched where a migration ended in error; when the
+        instance is deleted, nothing of it is needed at either end.
+
+        :param but: not this host; None: not ours.
+        """
         lost = Migration.get_by_instance_and_status(
             ctxt, instance_uuid, Status.ERROR
         )
         ends = {one.source_compute for one in lost}
         ends |= {one.dest_compute for one in lost}
-        for host in sorted(filter(None, ends - {self._host})):
-            try:
-                self._compute_api.terminate_instance(ctxt, host, instance_uuid)
-            except exception.BrokerUnreachable as exc:
-                LOG.warning(
-                    'What a migration left of guest %(uuid)s on %(host)s '
-                    'is not removed: %(exc)s',
-                    {'uuid': instance_uuid, 'host': host, 'exc': exc.message},
-                )
+        return sorted(filter(None, ends - {but or self._host}))
 
     def after_work(
         self, ctxt: context.RequestContext, instance_uuid: str
@@ -314,10 +324,7 @@ class Instances:
     def _has_shut_down(self, instance: Instance) -> None:
         LOG.info('Guest %s has shut down.', instance.uuid)
         instance.swap(
-            {
-                'vm_state': str(after_shut_down(instance.vm_state)),
-                'power_state': int(PowerState.SHUTDOWN),
-            },
+            shut_down_values(instance.vm_state),
             {
                 'vm_state': instance.vm_state,
                 'task_state': None,

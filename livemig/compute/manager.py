@@ -27,8 +27,9 @@ from livemig.compute.convergence import Do
 from livemig.compute.hands import Hands
 from livemig.compute.incoming import Incoming
 from livemig.compute.registry import Registry
-from livemig.compute.runner import Runner, Tools
+from livemig.compute.runner import Runner
 from livemig.compute.sweep import sweep
+from livemig.compute.tools import Tools
 from livemig.conductor import rpcapi as conductor_rpcapi
 from livemig.objects import migration_states, service
 from livemig.objects.migration import Migration
@@ -148,13 +149,12 @@ class ComputeManager:
         """Everything is found by the first ``run_periodic_tasks``."""
 
     def run_periodic_tasks(self) -> None:
-        """Report, and look for work; each on its own.
+        """Look for work; each kind on its own.
 
         :raises LivemigError: the last thing that went wrong.
         """
         sweep(
             (
-                self.report,
                 self.look_for_work,
                 self.tidy_up,
                 lambda: self._instances.sync_power_states(
@@ -218,6 +218,7 @@ class ComputeManager:
                 lambda: self._instances.carry_on(ctxt, self.registry),
                 lambda: self.powering.carry_on(ctxt),
                 lambda: self._tell_endings(ctxt),
+                self.registry.start_waiting,
             )
         )
 

@@ -35,6 +35,10 @@ class Outcome(enum.StrEnum):
 
 _STOPPED = frozenset({Power.SHUTOFF, Power.CRASHED})
 _POST_COPY = frozenset({Reason.POST_COPY, Reason.POST_COPY_FAILED})
+#: How a guest that ran at the destination may be shut off there: by itself
+#: or its user, saved with its host, or for a reason that its libvirtd forgot
+#: when it was started again.
+_ENDED = frozenset({Reason.SHUTDOWN, Reason.SAVED, Reason.OTHER})
 
 
 def outcome(
@@ -43,7 +47,7 @@ def outcome(
     """What became of the migration. None: not known to that hypervisor."""
     if _in_post_copy(source, destination):
         return _post_copy(source, destination)
-    if source is None or _has_left(source):
+    if source is None or has_left(source):
         return _without_source(destination)
     if _ended_there(destination) and not _goes_on_here(source):
         return Outcome.RAN_THERE
@@ -62,7 +66,19 @@ def outcome(
     return Outcome.AT_SOURCE
 
 
-def _has_left(source: GuestState) -> bool:
+def went(
+    found: Outcome, source: GuestState | None, destination: GuestState | None
+) -> bool:
+    """Nobody has the guest whole, but the destination had it last: what the
+    source still has of it, if anything, is older."""
+    return found is Outcome.RAN_THERE or (
+        found is Outcome.LOST
+        and destination is not None
+        and (source is None or has_left(source))
+    )
+
+
+def has_left(source: GuestState) -> bool:
     """What libvirt leaves defined when it lost the last message."""
     return source.power is Power.SHUTOFF and source.reason is Reason.MIGRATED
 
@@ -93,7 +109,7 @@ def _ended_there(destination: GuestState | None) -> bool:
     return (
         destination is not None
         and destination.power is Power.SHUTOFF
-        and destination.reason is Reason.SHUTDOWN
+        and destination.reason in _ENDED
     )
 
 
@@ -139,7 +155,7 @@ def _post_copy(
     """Part of the memory may still be at the source: both are needed."""
     if destination is None or destination.power in _STOPPED:
         return Outcome.LOST
-    if source is None or _has_left(source):
+    if source is None or has_left(source):
         # The source lets go only when all its memory has been sent.
         return Outcome.POST_COPY
     if source.power in _STOPPED:

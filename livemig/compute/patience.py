@@ -38,6 +38,7 @@ class Patience:
         patience_s: float | None = None,
         unless_silent: str = '',
         away: tuple[type[exception.LivemigError], ...] = AWAY,
+        between: Callable[[], object] = lambda: None,
     ) -> T:
         """Call until the far end answers.
 
@@ -45,6 +46,7 @@ class Patience:
         :param unless_silent: the host that is not waited for when it does
             not answer; what it needs itself still is.
         :param away: the errors that are no answer.
+        :param between: called after each of them; what it raises ends it.
         :raises Stopped:
         """
         began_s = self.clock.monotonic_s()
@@ -61,6 +63,7 @@ class Patience:
                 ):
                     raise
                 self._log(exc)
+            between()
             self.wait(RETRY_S)
 
     def hypervisor(self, call: Callable[[], T]) -> T:

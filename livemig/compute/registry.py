@@ -15,6 +15,9 @@ LOG = log.getLogger(__name__)
 class Registry:
     """Runners by migration id; first come, first served.
 
+    One that waits for a destination which does not answer is not counted:
+    the others may go elsewhere.
+
     :param limit: how many may run at once, read anew each time; 0 = all.
     :param ended: called with each runner that is done, in its thread.
     """
@@ -37,7 +40,7 @@ class Registry:
             if self._closed or self._known(runner.migration_id):
                 return False
             self._waiting[runner.migration_id] = runner
-        self._start_waiting()
+        self.start_waiting()
         return True
 
     def get(self, migration_id: int) -> Runner | None:
@@ -69,7 +72,7 @@ class Registry:
         """Options changed: running ones take them over, more may start."""
         for runner in self.all():
             runner.reload()
-        self._start_waiting()
+        self.start_waiting()
 
     def close(self, patience_s: float | None) -> bool:
         """Start no more; wait for the running ones to let go (None: for
@@ -97,11 +100,13 @@ class Registry:
             migration_id
         )
 
-    def _start_waiting(self) -> None:
+    def start_waiting(self) -> None:
+        """Those for which there is room."""
         while True:
             with self._lock:
                 limit = self._limit()
-                full = limit and len(self._running) >= limit
+                at_work = [r for r in self._running.values() if not r.waits]
+                full = limit and len(at_work) >= limit
                 if self._closed or full or not self._waiting:
                     return
                 migration_id = next(iter(self._waiting))
@@ -127,4 +132,4 @@ class Registry:
             with self._lock:
                 self._running.pop(runner.migration_id, None)
                 self._lock.notify_all()
-            self._start_waiting()
+            self.start_waiting()

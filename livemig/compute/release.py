@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from oslo_log import log
 
 from livemig import exception
@@ -38,10 +40,11 @@ def release(
     """
     state = _when_its_job_is_gone(driver, guest_id, patience, seen)
     if state is not None and not state.job and _held(state, seen):
-        driver.resume(guest_id)
+        _quietly(lambda: driver.resume(guest_id))
         state = driver.guest_state(guest_id)
     if state is not None and lifted:
-        _put_limits_back(driver, guest_id, first)
+        # They outlive the job in that QEMU (libvirt 9.0).
+        _quietly(lambda: driver.restore_limits(guest_id, first))
     return state
 
 
@@ -66,23 +69,21 @@ def _when_its_job_is_gone(
     return state
 
 
-def _put_limits_back(
-    driver: virt.Driver, guest_id: str, first: virt.TransferOptions
-) -> None:
-    """They outlive the job in that QEMU (libvirt 9.0)."""
+def _quietly(call: Callable[[], object]) -> None:
+    """What a guest does not take keeps its migration from nothing: it has
+    just ended, sleeps, or has a reason of its own to stand still."""
     try:
-        driver.restore_limits(guest_id, first)
+        call()
     except exception.HypervisorUnavailable:
         raise
     except exception.HypervisorError as exc:
-        # It has just ended, or will not have them: it goes on as it is.
         LOG.warning('%s', exc.message)
 
 
 def _held(state: jobs.GuestState, seen: Seen) -> bool:
-    """It stands still, and not because its user wants it to."""
+    """It stands still, and not because its user or it itself wants to."""
     return (
         state.power is jobs.Power.PAUSED
-        and state.reason is not jobs.Reason.USER
+        and state.reason not in (jobs.Reason.USER, jobs.Reason.ASLEEP)
         and not seen.user_paused
     )

@@ -6,15 +6,14 @@ says it stopped. All ways back lead through ``_roll_back``, and only that.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
-from oslo_config import cfg
 from oslo_log import log
 
-from livemig import concurrency, context, exception
+from livemig import context, exception
 from livemig.compute import (
     convergence,
+    earlier,
     ending,
     figures,
     monitor,
@@ -34,14 +33,13 @@ from livemig.compute.monitor import Stopped
 from livemig.compute.outcome import Outcome
 from livemig.compute.patience import HYPERVISOR_AWAY, Patience
 from livemig.compute.record import Record
-from livemig.compute.rpcapi import ComputeAPI
-from livemig.notifications import Notifier, Phase
+from livemig.compute.tools import Tools
+from livemig.notifications import Phase
 from livemig.objects import base
 from livemig.objects.instance_states import (
-    PowerState,
     TaskState,
     VmState,
-    after_shut_down,
+    shut_down_values,
 )
 from livemig.objects.migration import Migration
 from livemig.objects.migration_states import Event, Status
@@ -49,19 +47,6 @@ from livemig.virt import driver as virt
 from livemig.virt import job as jobs
 
 LOG = log.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Tools:
-    """What every runner of a host works with; made once at start-up."""
-
-    conf: cfg.ConfigOpts
-    host: str
-    driver: virt.Driver
-    compute_api: ComputeAPI
-    notifier: Notifier
-    clock: concurrency.Clock
-    stop: concurrency.Event
 
 
 class Runner:
@@ -84,6 +69,8 @@ class Runner:
         #: Known as soon as the policy has been built.
         self._memory_mib: int | None = None
         self._start_error = ''
+        #: Lost, with its newest disks at the destination.
+        self._went = False
         self._story = story.Story(
             ctxt,
             tools.host,
@@ -99,6 +86,11 @@ class Runner:
         )
 
     # -- what others may ask ------------------------------------------------
+    @property
+    def waits(self) -> bool:
+        """Only for an answer of the destination: it takes nobody's turn."""
+        return self._destination.silent
+
     def request(self, do: Do, request: Request) -> None:
         """Hand over a request; the same one again changes nothing."""
         if self.mailbox.put(do, request) and request.cause is not Cause.DELETE:
@@ -152,25 +144,35 @@ class Runner:
         After a restart it is all done again: preparing is idempotent, and
         the transfer begins only in status running.
         """
+        error = '' if self._wants_abort() else self._prepared()
         if self._wants_abort():
-            self._roll_back(Event.ABORT, 'Aborted while preparing.')
-            return
-        try:
-            self._destination.prepare()
-        except exception.LivemigError as exc:
-            self._roll_back(Event.FAIL, exc.message)
-            return
-        error = self._patience.hypervisor(
-            lambda: self._driver.reachable(self._plan.destination)
-        )
-        if error:
-            self._roll_back(Event.FAIL, error)
-        elif self._wants_abort():
-            self._roll_back(Event.ABORT, 'Aborted while preparing.')
+            self._not_begun(Event.ABORT, 'Aborted while preparing.')
+        elif error:
+            self._not_begun(Event.FAIL, error)
         else:
             self._start()
 
-    def _start(self) -> None:
+    def _prepared(self) -> str:
+        """What keeps the transfer from beginning; '' for nothing."""
+        try:
+            self._destination.prepare()
+        except exception.LivemigError as exc:
+            return exc.message
+        return self._patience.hypervisor(
+            lambda: self._driver.reachable(self._plan.destination)
+        )
+
+    def _not_begun(self, event: Event, reason: str) -> None:
+        """Roll back, if the guest is here as the record says: an older one,
+        of a database that was restored, may not know that it has moved."""
+        here = self._guest_here()
+        if here is None or outcome.has_left(here):
+            self._start_error = reason
+            self._running()
+        else:
+            self._roll_back(event, reason)
+
+    def _running(self) -> None:
         self._read_policy()
         self._record.fire(
             Event.START,
@@ -179,6 +181,9 @@ class Runner:
                 'timeout_s': self._policy.timeout_s,
             },
         )
+
+    def _start(self) -> None:
+        self._running()
         try:
             self._driver.start(self._plan, policy.options_of(self._policy))
         except exception.HypervisorError as exc:
@@ -214,24 +219,19 @@ class Runner:
         self._settle()
 
     def _already_seen(self) -> Seen:
-        """What record and guest tell of what was done before."""
         if self._record.status is Status.POST_COPY:
-            return dataclasses.replace(
-                self._seen, post_copy_started=True, post_copy_seen=True
-            )
-        state = self._guest_here()
-        if state is None or state.power is not jobs.Power.PAUSED:
-            return self._seen
-        if self._plan.paused or state.reason is jobs.Reason.USER:
-            return dataclasses.replace(self._seen, user_paused=True)
-        if self._migration.force_requested_at is None:
-            return self._seen
-        # Paused by the manager before this one: its limit begins anew.
-        job = self._patience.hypervisor(
-            lambda: self._driver.job(self.instance_uuid)
-        )
-        return dataclasses.replace(
-            self._seen, limits_lifted=True, paused_at_s=job.elapsed_ms / 1000
+            return earlier.switched(self._seen)
+        return earlier.paused(
+            self._seen,
+            self._guest_here(),
+            by_user=self._plan.paused,
+            forced=self._migration.force_requested_at is not None,
+            elapsed_s=lambda: (
+                self._patience.hypervisor(
+                    lambda: self._driver.job(self.instance_uuid)
+                ).elapsed_ms
+                / 1000
+            ),
         )
 
     def _finish(self) -> None:
@@ -306,12 +306,7 @@ class Runner:
             self._roll_back(
                 end.event,
                 texts.SHUT_DOWN,
-                {
-                    'vm_state': str(
-                        after_shut_down(self._record.instance().vm_state)
-                    ),
-                    'power_state': int(PowerState.SHUTDOWN),
-                },
+                shut_down_values(self._record.instance().vm_state),
             )
         else:
             self._roll_back(end.event, self._why(end.event))
@@ -326,6 +321,7 @@ class Runner:
             there = self._destination.guest_state()
             self._record.note_reason(None)
         found = outcome.outcome(here, there)
+        self._went = outcome.went(found, here, there)
         LOG.info(
             'Migration %(id)s: source %(source)s says %(here)s, destination '
             '%(destination)s says %(there)s: %(found)s.',
@@ -345,9 +341,7 @@ class Runner:
         if found is Outcome.POST_COPY_BROKEN:
             self._record.note_reason(texts.post_copy_broken(self._migration))
         elif found is Outcome.POST_COPY and not self._seen.post_copy_seen:
-            self._seen = dataclasses.replace(
-                self._seen, post_copy_started=True, post_copy_seen=True
-            )
+            self._seen = earlier.switched(self._seen)
             self._story.switched()
             self._record.written()
             self._record.reread()
@@ -364,11 +358,14 @@ class Runner:
         self._record.fire(
             Event.MEMORY_COPIED,
             figures.moved(job, self._story.last_job, self._seen),
-            {
-                'host': self._destination.host,
-                'node': self._migration.dest_node,
-            },
+            self._place_there(),
         )
+
+    def _place_there(self) -> dict[str, Any]:
+        return {
+            'host': self._destination.host,
+            'node': self._migration.dest_node,
+        }
 
     def _why(self, event: Event) -> str:
         """Why the guest stays at the source."""
@@ -401,7 +398,12 @@ class Runner:
         self._record.fire(
             Event.LOSE,
             {'reason': text},
-            {'task_state': None, 'vm_state': str(VmState.ERROR)},
+            {
+                'task_state': None,
+                'vm_state': str(VmState.ERROR),
+                # Whoever starts it again starts it where it was last.
+                **(self._place_there() if self._went else {}),
+            },
             {'task_state': str(TaskState.MIGRATING)},
         )
 
@@ -418,10 +420,14 @@ class Runner:
         Each step may be repeated: a restart half way begins it again.
         """
         self._story.tell('live_migration_rollback', Phase.START)
-        state = self._patience.hypervisor(self._release_guest)
+        state = (
+            self._guest_here()
+            if self._record.status is Status.PREPARING
+            else self._patience.hypervisor(self._release_guest)
+        )
         try:
             self._destination.undo()
-        except AWAY:
+        except (*AWAY, exception.HostForcedDown):
             reason += (
                 f' The manager of {self._destination.host} does not answer: '
                 'what was prepared there is removed when it is back.'

@@ -84,7 +84,8 @@ def waits(migration: Migration) -> str:
     return (
         'The transfer has ended. Whether the guest is on '
         f'{migration.dest_compute} is not known until its compute manager '
-        'and its hypervisor answer; nothing is touched until then.'
+        'and its hypervisor answer; nothing is touched until then. If that '
+        'host never comes back, force its service down.'
     )
 
 

@@ -315,8 +315,8 @@ class ConductorManager:
         )
 
     # -- repair -------------------------------------------------------------
-    def run_periodic_tasks(self) -> None:
-        """Report, and send again what nobody seems to have taken."""
+    def report(self) -> None:
+        """Heartbeat."""
         self._store.service_report(
             {
                 'host': self._host,
@@ -327,6 +327,9 @@ class ConductorManager:
                 'facts': None,
             }
         )
+
+    def run_periodic_tasks(self) -> None:
+        """Send again what nobody seems to have taken."""
         sweep(self._left_undone(context.admin_context(self._store)))
 
     def _left_undone(

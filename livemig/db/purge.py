@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from livemig.db.engine import Transactions
 from livemig.db.models import ACTIONS, EVENTS, FAULTS, INSTANCES, MIGRATIONS
-from livemig.objects.migration_states import FINAL
+from livemig.objects.migration_states import FINAL, Status
 
 #: Rows a transaction starts from: short enough not to be in anyone's way.
 BATCH = 200
@@ -79,7 +79,8 @@ def _old_migrations(
     conn: sa.Connection, before: datetime.datetime, after_id: int
 ) -> list[int]:
     """Migrations that ended before that time, but for those that go with
-    their instance."""
+    their instance: also those that ended in error while it is not deleted,
+    since they tell where something of it was left."""
     ended_at: sa.ColumnElement[Any] = sa.func.coalesce(
         MIGRATIONS.c.ended_at,
         MIGRATIONS.c.updated_at,
@@ -89,7 +90,13 @@ def _old_migrations(
         sa.select(INSTANCES.c.id)
         .where(
             INSTANCES.c.uuid == MIGRATIONS.c.instance_uuid,
-            _forgettable(before),
+            sa.or_(
+                _forgettable(before),
+                sa.and_(
+                    MIGRATIONS.c.status == str(Status.ERROR),
+                    INSTANCES.c.deleted == 0,
+                ),
+            ),
         )
         .correlate(MIGRATIONS)
         .exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from typing import Any
 
 
 class VmState(enum.StrEnum):
@@ -65,6 +66,14 @@ def after_shut_down(vm_state: str) -> VmState:
     if vm_state == VmState.RESCUED:
         return VmState.RESCUED
     return VmState.STOPPED
+
+
+def shut_down_values(vm_state: str) -> dict[str, Any]:
+    """What a record says of a guest in ``vm_state`` that has shut down."""
+    return {
+        'vm_state': str(after_shut_down(vm_state)),
+        'power_state': int(PowerState.SHUTDOWN),
+    }
 
 
 #: vm_state -> status on the wire; a pair (vm_state, task_state) wins.

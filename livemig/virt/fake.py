@@ -317,6 +317,7 @@ class FakeDriver(GuestsDriver):
             self._world.clean_source(
                 host, plan.guest_id, directory=not plan.shared_directory
             )
+            host.notes.pop(plan.guest_id, None)
 
     def close(self) -> None:
         with self._world.present():

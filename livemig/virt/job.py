@@ -39,6 +39,8 @@ class Reason(enum.StrEnum):
     #: Shut off, its memory kept on disk.
     SAVED = 'saved'
     CRASHED = 'crashed'
+    #: It put itself to sleep (ACPI S3); only a wake-up has it go on.
+    ASLEEP = 'asleep'
     OTHER = 'other'
 
 

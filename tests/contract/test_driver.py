@@ -248,6 +248,28 @@ def test_a_guest_moves_there_and_back(rig: Rig) -> None:
         assert figures and figures.elapsed_ms > 1600
 
 
+def test_what_could_not_be_finished_bars_the_way_back_for_nobody(
+    rig: Rig,
+) -> None:
+    """It arrived, but its destination could not say so; when it has left
+    that host again, nothing there is about it any more."""
+    guest = rig.spawn('idle', disk_mib=1)
+    plan = rig.begin(guest, block=True)
+    rig.wait_for_end(guest)
+    rig.source.finish_source(plan)
+    assert rig.destination.prepared()
+    rig.source, rig.destination = rig.destination, rig.source
+    plan = rig.begin(guest, block=True)
+    rig.wait_for_end(guest)
+    rig.assert_moved(plan)
+    assert rig.source.prepared() == []
+    rig.source, rig.destination = rig.destination, rig.source
+    plan = rig.begin(guest, block=True)
+    rig.abort(guest)
+    rig.wait_for_end(guest)
+    rig.assert_rolled_back(plan)
+
+
 def test_a_guest_paused_by_its_user_stays_paused(rig: Rig) -> None:
     """It writes nothing, so it arrives however busy it was before."""
     guest = rig.spawn('busy')

@@ -127,6 +127,7 @@ class Deployment:
             self._serve('compute', host, manager, through),
         )
         self.managers[host] = manager
+        manager.report()
         manager.run_periodic_tasks()
         return manager
 

@@ -449,7 +449,8 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     'services request': {
         'status': '``enabled`` or ``disabled``.',
         'disabled_reason': 'Why; only together with ``disabled``.',
-        'forced_down': 'If true, the service counts as down at once.',
+        'forced_down': 'If true, the service counts as down at once, and its '
+        'host as empty: what waits for its answer ends without it.',
         'host': 'Host of the service.',
         'binary': 'Which service; only ``nova-compute`` can be changed.',
     },

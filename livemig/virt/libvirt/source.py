@@ -278,10 +278,11 @@ class Source:
                 lambda conn: guests.undefine_stopped(conn, guest_id), guest_id
             )
         self._transfers.forget(guest_id)
-        if plan.shared_directory:
-            return
         try:
-            self._place.remove_directory(guest_id)
+            if not plan.shared_directory:
+                self._place.remove_directory(guest_id)
+            # What an earlier migration to this host could not finish.
+            notes.drop_all(self._place, guest_id)
         except (files.InUse, OSError) as error:
             raise self._failed(str(error)) from error
 

@@ -47,6 +47,9 @@ REASON: Mapping[tuple[int, int], Reason] = {
             # Being saved in this moment.
             libvirt.VIR_DOMAIN_PAUSED_SAVE: Reason.SAVED,
         },
+        libvirt.VIR_DOMAIN_PMSUSPENDED: {
+            libvirt.VIR_DOMAIN_PMSUSPENDED_UNKNOWN: Reason.ASLEEP,
+        },
         libvirt.VIR_DOMAIN_SHUTOFF: {
             libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN: Reason.SHUTDOWN,
             libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED: Reason.SHUTDOWN,

@@ -118,6 +118,11 @@ ROWS = [
     ('paused migration', 'shutoff shutdown', 'ran there'),
     ('paused other', 'shutoff shutdown', 'ran there'),
     ('shutoff crashed', 'shutoff shutdown', 'ran there'),
+    # Saved when its host went down; or its libvirtd, started again, does
+    # not know any more why it is off. What never ran leaves no definition.
+    ('paused migration', 'shutoff saved', 'ran there'),
+    ('paused migration', 'shutoff other', 'ran there'),
+    ('shutoff crashed', 'shutoff other', 'ran there'),
     # -- at both --------------------------------------------------------------
     # Somebody started the definition that was left at the source.
     ('running normal', 'running migrated', 'twice'),

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from livemig import concurrency
+from livemig import concurrency, exception
 from livemig.compute.convergence import Seen
 from livemig.compute.patience import Patience
 from livemig.compute.release import release
@@ -20,6 +20,7 @@ MOVES = GuestState(Power.RUNNING, job=True)
 STANDS = GuestState(Power.PAUSED, Reason.MIGRATION)
 HELD = GuestState(Power.PAUSED, Reason.MIGRATION, job=True)
 USERS = GuestState(Power.PAUSED, Reason.USER)
+SLEEPS = GuestState(Power.PAUSED, Reason.ASLEEP)
 USERS_HELD = GuestState(Power.PAUSED, Reason.USER, job=True)
 
 
@@ -29,12 +30,15 @@ class Driver:
     def __init__(self, *states):
         self.states = list(states)
         self.resumed = 0
+        self.refuses = False
 
     def guest_state(self, guest_id):
         return self.states.pop(0) if len(self.states) > 1 else self.states[0]
 
     def resume(self, guest_id):
         self.resumed += 1
+        if self.refuses:
+            raise exception.HypervisorError(host='host1', reason='No.')
         self.states = [RUNS]
 
 
@@ -65,6 +69,8 @@ def many(state, looks):
         # libvirt lets it go on by itself.
         ([HELD, RUNS], 0, RUNS),
         ([USERS_HELD, USERS], 0, USERS),
+        # libvirt would refuse; only a wake-up has it go on.
+        ([SLEEPS], 0, SLEEPS),
         # A job that does not end, of whatever kind, holds nobody up ...
         ([*many(MOVES, 1000), RUNS], 0, MOVES),
         ([*many(USERS_HELD, 1000), USERS], 0, USERS_HELD),
@@ -83,3 +89,10 @@ def test_a_guest_that_its_user_had_paused_before_stays_paused():
     driver = Driver(HELD, STANDS)
     assert released(driver, Seen(user_paused=True)) == STANDS
     assert driver.resumed == 0
+
+
+def test_a_guest_that_cannot_be_resumed_keeps_its_migration_from_nothing():
+    driver = Driver(HELD, STANDS)
+    driver.refuses = True
+    assert released(driver) == STANDS
+    assert driver.resumed == 1

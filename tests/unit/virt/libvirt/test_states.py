@@ -39,7 +39,7 @@ RUNNING, PAUSED, SHUTDOWN, SHUTOFF, CRASHED, SUSPENDED = 1, 3, 4, 5, 6, 7
         (SHUTOFF, 5, Power.SHUTOFF, Reason.SAVED),
         (SHUTOFF, 6, Power.SHUTOFF, Reason.OTHER),
         (CRASHED, 1, Power.CRASHED, Reason.CRASHED),
-        (SUSPENDED, 0, Power.PAUSED, Reason.OTHER),
+        (SUSPENDED, 0, Power.PAUSED, Reason.ASLEEP),
         # Newer than this table: not to be touched.
         (99, 99, Power.RUNNING, Reason.NORMAL),
         (RUNNING, 99, Power.RUNNING, Reason.NORMAL),
