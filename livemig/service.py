@@ -146,7 +146,7 @@ class ManagerPart:
         # Each on its own: who makes a large disk again after a restart is
         # not down.
         self._reports = Periodic(
-            name,
+            f'{name}, reports',
             manager.report,
             lambda: float(conf.report_interval),
             clock,

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import textwrap
 import threading
+import types
+from unittest import mock
 
 import pytest
 
@@ -244,3 +246,25 @@ def test_stopping_does_not_wait_for_work_that_hangs():
     assert not periodic.stop(0.01)
     go_on.set()
     assert periodic.stop(PATIENCE_S)
+
+
+def test_who_is_at_work_goes_on_reporting(clock):
+    """A host is not down while a disk is made again after a restart."""
+    go_on = threading.Event()
+    reports = Work(clock)
+    manager = mock.Mock(
+        report=reports,
+        run_periodic_tasks=lambda: go_on.wait(PATIENCE_S),
+        **{'stop.return_value': True},
+    )
+    server = mock.Mock(**{'stop.return_value': True})
+    conf = types.SimpleNamespace(report_interval=10, periodic_interval=10)
+    part = service.ManagerPart(
+        'compute h1', 0, conf, manager, server, mock.Mock(), clock
+    )
+    clock.limit_s = 25.0
+    part.start()
+    clock.until_blocked()
+    assert reports.times == [0.0, 10.0, 20.0]
+    go_on.set()
+    assert part.stop(PATIENCE_S)
