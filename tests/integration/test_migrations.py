@@ -15,6 +15,7 @@ from tests.integration.acts import (
     begin,
     force,
     force_end,
+    forced_by,
     in_post_copy,
     moves,
     preparing,
@@ -176,3 +177,29 @@ def test_a_migrating_server_is_deleted(cloud, guest):
     assert cloud.rest('DELETE', f'/servers/{server}').status == 204
     wait_gone(cloud, server)
     assert cloud.migration(server, migration)['status'] == 'cancelled'
+
+
+def test_managers_with_green_threads(cloud, guest):
+    """Both hosts' managers in eventlet's mode, beside libvirt's own event
+    loop: one migration that is aborted, one that is forced."""
+    hosts = ('host1', 'host2')
+    try:
+        for host in hosts:
+            cloud.kill(host)
+            cloud.start_manager(host, 'eventlet')
+        for host in hosts:
+            cloud.wait_heard(host)
+        server, watcher, migration = begin(cloud, guest)
+        assert abort(cloud, server, migration).status == 202
+        stays(cloud, server, watcher, migration)
+        migration = cloud.migrate(server, 'host2')
+        cloud.wait_pass(server, migration)
+        assert force(cloud, server, migration).status == 202
+        ended = moves(cloud, server, watcher, migration)
+        assert ended['completed_by'] == forced_by(cloud)
+    finally:
+        for host in hosts:
+            cloud.kill(host)
+            cloud.start_manager(host)
+        for host in hosts:
+            cloud.wait_heard(host)

@@ -221,16 +221,24 @@ class Cloud(Operator):
         """Start ``api`` or ``conductor``."""
         self._start(name, f'livemig.cmd.{name}', [])
 
-    def start_manager(self, host: str) -> None:
-        """Start one host's manager (separate processes)."""
+    def start_manager(self, host: str, mode: str = '') -> None:
+        """Start one host's manager (separate processes).
+
+        :param mode: of concurrency; '': as the environment says.
+        """
         self._start(
             host,
             'livemig.cmd.compute',
             ['--config-file', self.directory / f'{host}.conf'],
+            mode,
         )
 
     def _start(
-        self, name: str, module: str, words: Sequence[str | Path]
+        self,
+        name: str,
+        module: str,
+        words: Sequence[str | Path],
+        mode: str = '',
     ) -> None:
         self._processes[name] = self.lab.spawn(
             f'livemig-{name}',
@@ -242,6 +250,7 @@ class Cloud(Operator):
                 self.directory / 'livemig.conf',
                 *words,
             ],
+            {'LIVEMIG_CONCURRENCY': mode} if mode else None,
         )
 
     def process(self, name: str) -> Handle:
