@@ -14,6 +14,7 @@ from lab import Lab
 from lab.client import wait_until
 from lab.cloud import Cloud, Options
 from lab.guests import proof
+from tests.integration import machine
 
 #: A slow link, so that a busy guest does not converge; everything that
 #: could act by itself is off.
@@ -118,6 +119,7 @@ class Traces:
     guests: frozenset[str]
     files: frozenset[str]
     processes: frozenset[str]
+    ports: frozenset[int]
     unfinished: frozenset[int]
     servers: frozenset[str]
 
@@ -129,6 +131,7 @@ class Traces:
             guests=frozenset(_guests(cloud)),
             files=frozenset(_files(cloud)),
             processes=frozenset(_qemus(cloud)),
+            ports=frozenset(_ports(cloud)),
             unfinished=frozenset(
                 m['id']
                 for m in migrations
@@ -151,6 +154,13 @@ def _files(cloud: Cloud) -> Iterator[str]:
     paths = [host.instances_path for host in cloud.lab.hosts]
     for path in (*paths, cloud.lab.shared_path):
         yield from map(str, path.rglob('*'))
+
+
+def _ports(cloud: Cloud) -> Iterator[int]:
+    """Where somebody waits for a guest's memory."""
+    listening = machine.listening_ports()
+    for host in cloud.lab.hosts:
+        yield from listening.intersection(host.migration_ports)
 
 
 def _qemus(cloud: Cloud) -> Iterator[str]:

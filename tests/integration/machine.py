@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +62,25 @@ def listening(pid: int) -> list[str]:
                 for link in (path / 'fd').iterdir():
                     with contextlib.suppress(OSError):
                         inodes.add(os.readlink(link))
-    found = []
+    return [
+        address
+        for address, inode in _listeners()
+        if f'socket:[{inode}]' in inodes
+    ]
+
+
+def listening_ports() -> set[int]:
+    """Of the whole machine."""
+    return {int(address.rpartition(':')[2], 16) for address, _ in _listeners()}
+
+
+def _listeners() -> Iterator[tuple[str, str]]:
+    """(the kernel's HEX:PORT, inode)."""
     for table in ('tcp', 'tcp6'):
         lines = Path(f'/proc/net/{table}').read_text().splitlines()[1:]
         for fields in (line.split() for line in lines):
-            if f'socket:[{fields[9]}]' in inodes and fields[3] == '0A':
-                found.append(fields[1])
-    return found
+            if fields[3] == '0A':
+                yield fields[1], fields[9]
 
 
 def read(path: Path) -> bytes:

@@ -70,6 +70,9 @@ class Host:
         self.name = f'host{number}'
         self.uuid = str(uuid.uuid4())
         self.port: int = keeper.ask('port')['port']
+        first = keeper.ask('port_range', count=MIGRATION_PORTS)['port']
+        #: Where incoming guests listen for their memory.
+        self.migration_ports = range(first, first + MIGRATION_PORTS)
         self.migration_address = ADDRESS
         self.path = keeper.base / f'h{number}'
         self.instances_path = self.path / 'instances'
@@ -203,10 +206,10 @@ class Host:
             make_directory(self.path / name, uid, gid, 0o700)
         make_directory(self.instances_path, uid, gid, 0o755)
         make_directory(self.path / 'etc/libvirt', uid, gid, 0o700)
-        first = self._keeper.ask('port_range', count=MIGRATION_PORTS)['port']
+        ports = self.migration_ports
         texts = {
             'qemu.conf': _QEMU_CONF.format(
-                first_port=first, last_port=first + MIGRATION_PORTS - 1
+                first_port=ports.start, last_port=ports.stop - 1
             ),
             'libvirtd.conf': _LIBVIRTD_CONF.format(
                 address=ADDRESS,
