@@ -641,7 +641,8 @@ def test_a_hypervisor_that_is_away_does_not_hide_the_work(deploy):
 
     manager._driver.host_facts = away
     with pytest.raises(exception.HypervisorUnavailable):
-        manager.run_periodic_tasks()
+        manager.report()
+    manager.run_periodic_tasks()
     go_on(deployment)
     stayed(deployment, instance, migration, Status.CANCELLED)
     assert migration.reason.startswith('Aborted on request')

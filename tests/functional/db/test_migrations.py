@@ -215,6 +215,6 @@ def test_markers(db, three):
 
 def test_an_id_is_never_given_again(db, make_migration, now):
     """It is part of an URL; SQLite would, without AUTOINCREMENT."""
-    row = make_migration(status='error')
+    row = make_migration(status='failed')
     assert db.purge(now.forward(days=1))['migrations'] == 1
     assert make_migration()['id'] > row['id']

@@ -80,11 +80,25 @@ def test_unfinished_migrations_stay_and_hold_their_instance(
 
 def test_more_than_a_batch(db, make_migration, now):
     for _ in range(purge.BATCH + 3):
-        make_migration('live', status='error')
+        make_migration('live', status='failed')
     before = now.forward(days=1)
     assert db.purge(before, dry_run=True) == {'migrations': purge.BATCH + 3}
     assert db.purge(before) == {'migrations': purge.BATCH + 3}
     assert db.migration_list({}) == []
+
+
+def test_an_error_is_kept_as_long_as_its_instance(
+    db, make_instance, make_migration, now
+):
+    """It tells where something of the guest was left."""
+    make_instance('gone')
+    make_migration('gone', status='error')
+    make_migration('live', status='error')
+    assert db.purge(now.forward(days=1)) == {}
+    db.instance_destroy('gone')
+    assert db.purge(now.forward(days=1))['migrations'] == 1
+    (left,) = db.migration_list({})
+    assert left['instance_uuid'] == 'live'
 
 
 def test_a_time_without_a_zone(db, now):

@@ -12,6 +12,9 @@ PATIENCE_S = 20.0
 class Runner:
     """Runs until it is let go."""
 
+    #: Only for an answer.
+    waits = False
+
     def __init__(self, number, error=None):
         self.migration_id = number
         self.instance_uuid = f'instance-{number}'
@@ -212,3 +215,20 @@ def test_closing_starts_nobody_and_waits_for_those_that_run(hall):
     assert here.registry.wait_idle(PATIENCE_S)
     assert not waiting.runs.is_set()
     assert not late.runs.is_set()
+
+
+def test_one_that_only_waits_for_an_answer_takes_nobodys_turn(hall):
+    one = hall(1)
+    first, second = one.add(1), one.add(2)
+    assert first.began()
+    one.registry.start_waiting()
+    assert one.running() == [1]
+    first.waits = True
+    one.registry.start_waiting()
+    assert second.began()
+    third = one.add(3)
+    first.waits = False
+    second.go.set()
+    one.registry.start_waiting()
+    first.go.set()
+    assert third.began()
