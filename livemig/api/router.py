@@ -123,7 +123,7 @@ class _Ready:
         checker = self._at(self._query, version)
         if checker is None:
             return {}
-        checker.check(query, 'the query')
+        checker.check_query(query)
         if checker.schema.get('additionalProperties'):
             # A schema of any other parameter: they mean something.
             return query

@@ -14,6 +14,7 @@ from livemig.api.validation import (
     BOOLEAN_WORD,
     LIMIT,
     MANY,
+    NO,
     ONCE,
     TIME,
     UUID,
@@ -190,12 +191,12 @@ def query_schema(version: Microversion) -> Schema:
         'marker': UUID,
         'sort_key': _some_of(sorted(sort_keys)),
         'sort_dir': _some_of(['asc', 'desc']),
-        **dict.fromkeys(_JOINED, {'not': {}}),
+        **dict.fromkeys(_JOINED, NO),
     }
     schema: dict[str, Any] = {
         'type': 'object',
         'properties': properties,
-        'patternProperties': {'^_': {'not': {}}},
+        'patternProperties': {'^_': NO},
     }
     if version >= V(2, 75):
         schema['additionalProperties'] = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import difflib
 import functools
 import json
 import math
@@ -54,6 +55,10 @@ ONCE: Schema = {'type': 'string'}
 MANY: Schema = {'type': ['string', 'array'], 'items': {'type': 'string'}}
 LIMIT: Schema = {'type': 'string', 'pattern': '^[0-9]+$'}
 PAGING: Mapping[str, Schema] = {'limit': LIMIT, 'marker': ONCE}
+
+
+#: What no value suits.
+NO: Schema = {'not': {}}
 
 
 def closed(properties: Mapping[str, Schema], *required: str) -> Schema:
@@ -162,19 +167,120 @@ class Checker:
 
     def check(self, value: object, where: str) -> None:
         """:raises InvalidInput: naming the place and the reason."""
-        error = jsonschema.exceptions.best_match(
-            self._validator.iter_errors(value)
-        )
+        error = self._first_error(value)
+        if error is not None:
+            raise _invalid(where, *_place_and_reason(error, 'key'))
+
+    def check_query(self, query: Mapping[str, Any]) -> None:
+        """As check(), in words that suit a query of read_query()."""
+        error = self._first_error(query)
         if error is None:
             return
-        path = ''.join(
-            f'[{step}]' if isinstance(step, int) else f'.{step}'
-            for step in error.absolute_path
+        path = list(error.absolute_path)
+        if (
+            len(path) == 1
+            and isinstance(error.instance, list)
+            and error.validator != 'not'
+        ):
+            # It is a list since it came twice. One that may come twice is
+            # refused for one of its items, not as a whole.
+            reason = f'{_named(path[0])} may be given only once.'
+            raise _invalid('the query', [], reason)
+        raise _invalid('the query', *_place_and_reason(error, 'parameter'))
+
+    def _first_error(self, value: object) -> jsonschema.ValidationError | None:
+        error: jsonschema.ValidationError | None = (
+            jsonschema.exceptions.best_match(
+                self._validator.iter_errors(value)
+            )
         )
-        raise InvalidInput(
-            where=_shortened(f'{where}{path}', 120),
-            reason=_shortened(error.message, 300),
-        )
+        while error is not None and (near := _nearest(error)):
+            error = near
+        return error
+
+
+def _nearest(
+    error: jsonschema.ValidationError,
+) -> jsonschema.ValidationError | None:
+    """Where a value has none of several forms: what is wrong with it as
+    the one whose type it has."""
+    for one in error.context or ():
+        if one.path or one.validator != 'type':
+            return one
+    return None
+
+
+_Path = list[int | str]
+
+
+def _invalid(where: str, path: _Path, reason: str) -> InvalidInput:
+    steps = ''.join(
+        f'[{step}]' if isinstance(step, int) else f'.{step}' for step in path
+    )
+    return InvalidInput(
+        where=_shortened(f'{where}{steps}', 120),
+        reason=_shortened(reason, 300),
+    )
+
+
+def _place_and_reason(
+    error: jsonschema.ValidationError, word: str
+) -> tuple[_Path, str]:
+    """Where it is and what is wrong there, in words for a client.
+
+    :param word: what the names of what was sent are called.
+    """
+    path = list(error.absolute_path)
+    if error.validator == 'additionalProperties':
+        return path, _unknown_among(error, word)
+    if error.validator == 'not' and path:
+        # A name that no value suits.
+        return path[:-1], f'unknown {word} {_named(path[-1])}.'
+    # The value at length would leave no room for what is wrong with it.
+    value = _shortened(repr(error.instance), 100)
+    if error.context:
+        types = ' or '.join(str(one.validator_value) for one in error.context)
+        return path, f'{value} is not of type {types}'
+    return path, error.message.replace(repr(error.instance), value)
+
+
+def _unknown_among(error: jsonschema.ValidationError, word: str) -> str:
+    schema: Any = error.schema
+    sent: Any = error.instance
+    properties = schema.get('properties', {})
+    patterns = schema.get('patternProperties', ())
+    unknown = sorted(
+        name
+        for name in sent
+        if name not in properties
+        and not any(_compiled(pattern).search(name) for pattern in patterns)
+    )
+    shown = ', '.join(_named(name) for name in unknown[:5])
+    more = ' and more' if len(unknown) > 5 else ''
+    plural = 's' if len(unknown) > 1 else ''
+    known = [name for name in properties if properties[name] != NO]
+    rather = _rather(unknown[:5], known)
+    return f'unknown {word}{plural} {shown}{more}{rather}'
+
+
+def _rather(unknown: list[str], known: list[str]) -> str:
+    """What may have been meant: all there are, if they are few."""
+    if 0 < len(known) <= 8:
+        return f'; known: {", ".join(known)}.'
+    near = {
+        name
+        for wrong in unknown
+        for name in difflib.get_close_matches(wrong[:40], known, 1)
+    }
+    return f'; did you mean {", ".join(sorted(near))}?' if near else '.'
+
+
+def _named(name: object) -> str:
+    text = _shortened(str(name), 40)
+    return text if _PLAIN.fullmatch(text) else repr(text)
+
+
+_PLAIN = re.compile(r'[\w.:-]+')
 
 
 def _shortened(text: str, length: int) -> str:

@@ -17,7 +17,7 @@ from alembic.util import CommandError  # noqa: E402
 from oslo_config import cfg  # noqa: E402
 
 from livemig import context, exception, service  # noqa: E402
-from livemig.cmd import common, upgrade, user_file  # noqa: E402
+from livemig.cmd import common, old_options, upgrade, user_file  # noqa: E402
 from livemig.db import api as db_api  # noqa: E402
 from livemig.db import migration as db_migration  # noqa: E402
 from livemig.objects.service import Service  # noqa: E402
@@ -69,8 +69,8 @@ def upgrade_check(conf: cfg.ConfigOpts, database: db_api.Database) -> int:
     findings = upgrade.check(conf, database)
     for finding in findings:
         print(f'{finding.level.name.lower()}: {finding.text}')
-    worst = max((one.level for one in findings), default=upgrade.Level.OK)
-    if worst is upgrade.Level.OK:
+    worst = max((one.level for one in findings), default=old_options.Level.OK)
+    if worst is old_options.Level.OK:
         print('ok: nothing stands in the way')
     return int(worst)
 

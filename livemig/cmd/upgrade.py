@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections.abc import Iterator
 from pathlib import Path
 
 from oslo_config import cfg
 
 from livemig import context, exception
+from livemig.cmd.old_options import REMARKS, Level
 from livemig.db import api as db_api
 from livemig.db import migration as db_migration
 from livemig.objects.service import SERVICE_VERSION, Service
-
-
-class Level(enum.IntEnum):
-    """Also the command's exit code."""
-
-    OK = 0
-    WARNING = 1
-    FAILURE = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,38 +21,11 @@ class Finding:
     text: str
 
 
-#: Options that are gone, and why: people bring them along from Nova, or
-#: from older releases of the libraries. A file that still has them is
-#: read without a word.
-GONE = {
-    ('libvirt', 'live_migration_progress_timeout'): (
-        'a transfer without progress is no reason to abort it; see '
-        'live_migration_completion_timeout'
-    ),
-    ('libvirt', 'live_migration_tunnelled'): (
-        'libvirt sends memory between the QEMUs directly; it cannot be '
-        'tunnelled together with copied disks or post-copy'
-    ),
-    ('libvirt', 'live_migration_flag'): 'livemig chooses the flags',
-    ('libvirt', 'block_migration_flag'): 'livemig chooses the flags',
-    ('oslo_messaging_rabbit', 'heartbeat_in_pthread'): (
-        'oslo.messaging has it no more; heartbeats have their own thread'
-    ),
-    ('oslo_messaging_rabbit', 'rabbit_ha_queues'): (
-        'RabbitMQ 4 has no mirrored queues; see rabbit_quorum_queue'
-    ),
-    ('oslo_policy', 'enforce_scope'): (
-        'oslo.policy has it no more; scopes are always enforced'
-    ),
-    ('DEFAULT', 'rpc_backend'): 'transport_url says it',
-}
-
-
 def check(conf: cfg.ConfigOpts, database: db_api.Database) -> list[Finding]:
     """All there is to say; worst first."""
-    found = [*_options(conf), *_tables(database)]
-    if not any(one.level is Level.FAILURE for one in found):
-        found += _services(database)
+    tables = list(_tables(database))
+    services = [] if tables else list(_services(database))
+    found = [*_options(conf), *_files_options(conf), *tables, *services]
     return sorted(found, key=lambda one: -one.level)
 
 
@@ -73,17 +38,22 @@ def _files(conf: cfg.ConfigOpts) -> list[str]:
     ]
 
 
-def _options(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+def _files_options(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+    """Each file on its own: which of them wins is another service's
+    matter."""
     for file in _files(conf):
         sections: dict[str, dict[str, list[str]]] = {}
         cfg.ConfigParser(file, sections).parse()
-        for (group, name), why in GONE.items():
-            if name in sections.get(group, {}):
+        for (group, name), remark in REMARKS.items():
+            values = sections.get(group, {}).get(name, [])
+            if values and remark.about(values[-1]):
                 yield Finding(
-                    Level.WARNING,
-                    f'option [{group}] {name} in {file} has no effect any '
-                    f'more: {why}',
+                    remark.level,
+                    f'option [{group}] {name} in {file} {remark.text}',
                 )
+
+
+def _options(conf: cfg.ConfigOpts) -> Iterator[Finding]:
     rabbit = conf.oslo_messaging_rabbit
     for name in ('rabbit_quorum_queue', 'rabbit_transient_quorum_queue'):
         if conf.transport_url.startswith('rabbit') and not rabbit[name]:

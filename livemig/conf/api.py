@@ -112,7 +112,11 @@ for an API that is reached through a proxy which rewrites paths.
     cfg.BoolOpt(
         'enable_instance_password',
         default=True,
-        help='Whether the answers of create and rescue contain ``adminPass``.',
+        help="""
+Whether the answers of create and rescue contain ``adminPass``, as clients
+expect: the password that was given, or a random one. Nothing sets it in the
+guest, whatever is said here.
+""",
     ),
     cfg.StrOpt(
         'rescue_image_ref',

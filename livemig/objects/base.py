@@ -18,6 +18,11 @@ def utcnow() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
+def time_text(time: datetime.datetime) -> str:
+    """A time as texts for clients have it: like those of servers."""
+    return time.astimezone(datetime.UTC).strftime('%Y-%m-%dT%H:%M:%SZ')
+
+
 def new_request_id() -> str:
     """A request id for work nobody asked for."""
     return str(context.RequestContext().request_id)

@@ -396,7 +396,7 @@ class Migration(base.LivemigObject):
             raise exception.AbortUnderWay(
                 migration_id=self.id,
                 instance_id=self.instance_uuid,
-                requested_at=str(self.abort_requested_at),
+                requested_at=base.time_text(self.abort_requested_at),
                 requested_by=str(self.abort_requested_by),
                 request_id=str(self.abort_request_id),
             )

@@ -159,5 +159,7 @@ def rescued_refusal(
 
 
 def _refusal(end: str, hosts: list[tuple[str, str]]) -> str:
-    told = ' '.join(f'{end} host {host}: {why}' for host, why in hosts)
-    return f'A rescued instance cannot be migrated live. {told}'
+    told = '; '.join(
+        f'{end} host {host}: {why.removesuffix(".")}' for host, why in hosts
+    )
+    return f'A rescued instance cannot be migrated live because of {told}.'

@@ -3,6 +3,7 @@
 import datetime
 import io
 import os
+import pathlib
 import re
 import stat
 import sys
@@ -11,10 +12,13 @@ import uuid
 import bcrypt
 import pytest
 
-from livemig.cmd import manage, user_file
+import livemig.conf
+from livemig.cmd import manage, old_options, user_file
 from livemig.db import api as db_api
 from livemig.db import migration as db_migration
 from livemig.objects import service
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -148,7 +152,12 @@ def test_options_that_are_gone_and_old_services_are_warned_of(
         file.write(
             '[libvirt]\n'
             'live_migration_progress_timeout = 150\n'
-            'live_migration_tunnelled = true\n'
+            'live_migration_tunnelled = false\n'
+            'live_migration_with_native_tls = false\n'
+            'live_migration_uri = qemu+tls://h1/system\n'
+            'live_migration_monitor_interval = 1\n'
+            'live_migration_parallel_connections = 4\n'
+            'rescue_image_id = 5\n'
             'live_migration_bandwidth = 10\n'
             '[oslo_messaging_rabbit]\n'
             'heartbeat_in_pthread = true\n'
@@ -170,7 +179,9 @@ def test_options_that_are_gone_and_old_services_are_warned_of(
     text = '\n'.join(out)
     for word in (
         '[libvirt] live_migration_progress_timeout in',
-        '[libvirt] live_migration_tunnelled in',
+        '[libvirt] live_migration_parallel_connections in',
+        '[libvirt] rescue_image_id in',
+        '[api] rescue_image_ref',
         '[oslo_messaging_rabbit] heartbeat_in_pthread in',
         'rabbit_quorum_queue is false',
         'nova-compute of h1 last reported as version 0',
@@ -179,6 +190,117 @@ def test_options_that_are_gone_and_old_services_are_warned_of(
     assert 'live_migration_bandwidth' not in text
     assert 'h2' not in text
     assert all(line.startswith('warning: ') for line in out)
+    # What is set to what livemig does anyway is not worth a word.
+    for word in ('tunnelled', 'native_tls', 'live_migration_uri', 'interval'):
+        assert word not in text
+
+
+@pytest.mark.parametrize(
+    ('line', 'words'),
+    [
+        (
+            'live_migration_with_native_tls = True',
+            ('no TLS', 'memory', 'UNENCRYPTED', 'live_migration_inbound_addr'),
+        ),
+        (
+            'live_migration_tunnelled = 1',
+            ('memory', 'UNENCRYPTED', 'live_migration_inbound_addr'),
+        ),
+        (
+            'live_migration_uri = qemu+tls://%s/system',
+            ('%s', 'qemu+tls://node1.example.org/system'),
+        ),
+    ],
+)
+def test_what_must_be_done_first_is_a_failure(
+    run, files, database, line, words
+):
+    with open(files / 'livemig.conf', 'a') as file:
+        file.write(f'[libvirt]\n{line}\n')
+    code, out, _ = run('upgrade', 'check')
+    assert code == 2
+    (text,) = out
+    name = line.partition(' ')[0]
+    assert text.startswith(f'failure: option [libvirt] {name} in ')
+    for word in words:
+        assert word in text
+
+
+def test_a_failing_option_does_not_hide_old_services(run, files, database):
+    with open(files / 'livemig.conf', 'a') as file:
+        file.write('[libvirt]\nlive_migration_with_native_tls = yes\n')
+    database.service_report(
+        {
+            'host': 'h1',
+            'binary': service.COMPUTE,
+            'topic': 'compute',
+            'version': 0,
+            'last_seen_at': datetime.datetime.now(datetime.UTC),
+            'facts': None,
+        }
+    )
+    code, out, _ = run('upgrade', 'check')
+    assert code == 2
+    assert [line.partition(':')[0] for line in out] == ['failure', 'warning']
+
+
+#: What a file of Nova's says of migrations, as Nova's documentation has
+#: it, and livemig has nothing by that name or another meaning for it.
+NOVAS = """
+[DEFAULT]
+live_migration_retry_count = 30
+vif_plugging_is_fatal = true
+vif_plugging_timeout = 300
+cpu_allocation_ratio = 16
+disk_allocation_ratio = 1
+resume_guests_state_on_host_boot = true
+[notifications]
+notify_on_state_change = vm_state
+[compute]
+live_migration_wait_for_vif_plug = true
+[libvirt]
+live_migration_uri = qemu+tcp://%s/system
+live_migration_tunnelled = true
+live_migration_with_native_tls = true
+live_migration_parallel_connections = 4
+live_migration_monitor_interval = 5
+rescue_image_id = 1
+rescue_kernel_id = 2
+rescue_ramdisk_id = 3
+hw_machine_type = x86_64=q35
+cpu_models = Nehalem
+images_type = rbd
+[workarounds]
+skip_cpu_compare_on_dest = true
+skip_hypervisor_version_check_on_lm = true
+"""
+
+
+def test_each_option_of_nova_is_spoken_of(run, files, database):
+    with open(files / 'livemig.conf', 'a') as file:
+        file.write(NOVAS)
+    code, out, _ = run('upgrade', 'check')
+    assert code == 2
+    names = re.findall(r'^(\w+) =', NOVAS, re.MULTILINE)
+    told = [re.search(r'option \[\w+\] (\w+) in', line)[1] for line in out]
+    assert sorted(told) == sorted(names)
+
+
+def test_the_documentation_has_each_option_that_is_spoken_of():
+    text = (ROOT / 'doc/source/admin/installation.rst').read_text()
+    for group, name in old_options.REMARKS:
+        if not group.startswith('oslo_') and name != 'rpc_backend':
+            assert f'``[{group}] {name}``' in text, name
+
+
+def test_no_option_of_livemig_is_said_to_be_without_effect():
+    own = {
+        (group, opt.name)
+        for group, opts in livemig.conf.list_opts()
+        for opt in opts
+    }
+    for key, remark in old_options.REMARKS.items():
+        assert key not in own or 'no effect' not in remark.text
 
 
 # -- services -----------------------------------------------------------------

@@ -158,8 +158,8 @@ class Tempest:
     ) -> list[Outcome]:
         """Run these tests, classes or modules, one after the other.
 
-        without: tests of them that are not run; each has to be one. Raises
-        LabError if there is no such test, or the run does not end.
+        without: tests of them, or classes, that are not run; each has to
+        be there. Raises LabError if one is not, or the run does not end.
         """
         try:
             done = self._call(
@@ -219,11 +219,11 @@ OFFERED = (
     'live_migrate_back_and_forth',
     'can_migrate_between_any_hosts',
     'pause',
+    'suspend',
     'rescue',
 )
 NOT_OFFERED = (
     'volume_backed_live_migration',
-    'suspend',
     'shelve',
     'resize',
     'cold_migration',

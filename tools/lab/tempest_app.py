@@ -1,7 +1,8 @@
 """Runs the tests that are named and prints each one's outcome as JSON.
 
 Stands alone and runs in the virtual environment of lab.tempest:
-``tempest_app.py JSON-LIST NAME...`` runs NAME... but for what is listed.
+``tempest_app.py JSON-LIST NAME...`` runs NAME... but for the tests and
+classes that are listed.
 """
 
 import json
@@ -42,15 +43,17 @@ def _name(test):
     return test.id().partition('[')[0]
 
 
-def _chosen(suite, without):
-    """The tests but for these, whose names are taken off."""
+def _tests(suite):
     for part in suite:
         if isinstance(part, unittest.TestSuite):
-            yield from _chosen(part, without)
-        elif _name(part) in without:
-            without.remove(_name(part))
+            yield from _tests(part)
         else:
             yield part
+
+
+def _is_of(test, name):
+    """It is that test, or in that class or module."""
+    return f'{_name(test)}.'.startswith(f'{name}.')
 
 
 def _text(details, *names):
@@ -66,11 +69,16 @@ def main():
     suite = loader.loadTestsFromNames(sys.argv[2:])
     if loader.errors:
         sys.exit('\n'.join(loader.errors))
-    without = set(json.loads(sys.argv[1]))
-    chosen = unittest.TestSuite(_chosen(suite, without))
-    if without:
-        sys.exit(f'there is no {", ".join(sorted(without))}')
-    chosen.run(Printer())
+    tests = list(_tests(suite))
+    without = json.loads(sys.argv[1])
+    for name in without:
+        if not any(_is_of(test, name) for test in tests):
+            sys.exit(f'there is no {name}')
+    unittest.TestSuite(
+        test
+        for test in tests
+        if not any(_is_of(test, name) for name in without)
+    ).run(Printer())
 
 
 if __name__ == '__main__':

@@ -120,8 +120,8 @@ _NEW_SERVER: Mapping[str, str] = {
     'accessIPv4': 'Nothing but an empty text or null.',
     'accessIPv6': 'Nothing but an empty text or null.',
     'OS-DCF:diskConfig': 'Taken, and without effect.',
-    'config_drive': 'Taken and shown again; there is no config drive.',
-    'key_name': 'Taken and shown again; there are no key pairs.',
+    'config_drive': 'Nothing but false: there are no config drives.',
+    'key_name': 'Nothing but an empty text: there are no key pairs.',
     'availability_zone': '``nova``; with the right, ``nova:HOST`` names the '
     'host.',
     'min_count': 'How many servers to make, at least; default: 1.',
@@ -129,10 +129,11 @@ _NEW_SERVER: Mapping[str, str] = {
     '``min_count``.',
     'return_reservation_id': 'If true, the answer is the reservation id '
     'alone.',
-    'security_groups': 'Taken, and without effect.',
-    'user_data': 'Taken, and without effect.',
+    'security_groups': 'Nothing but ``default``, which has no effect.',
+    'user_data': 'Nothing but an empty text: no guest is given any.',
     'networks': '``none``: no interface. ``auto``: one interface on the '
-    'network that the operator has configured, none if there is none.',
+    'network that the operator has configured, none if there is none; so does '
+    'an empty list.',
     'block_device_mapping_v2': 'The local disk that ``imageRef`` names, as '
     'clients describe it; anything else is refused.',
     'personality': 'Nothing but an empty list.',

@@ -10,6 +10,7 @@ from typing import Any
 from livemig.api.action import Call
 from livemig.api.microversion import Microversion
 from livemig.api.validation import Schema
+from livemig.objects import base
 from livemig.objects.service import Service
 
 V = Microversion
@@ -42,7 +43,7 @@ def seconds_time(value: datetime.datetime | None) -> str | None:
     """As servers have it."""
     if value is None:
         return None
-    return value.astimezone(datetime.UTC).strftime('%Y-%m-%dT%H:%M:%SZ')
+    return base.time_text(value)
 
 
 def exact_time(value: datetime.datetime | None) -> str | None:

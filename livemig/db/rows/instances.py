@@ -108,7 +108,7 @@ def _of_flavors(ids: Sequence[str]) -> query.Condition:
     return condition
 
 
-def _conditions(filters: Values) -> list[query.Condition]:
+def _conditions(filters: Values, few_changed: bool) -> list[query.Condition]:
     plain = dict(filters)
     found = []
     changes = {'changes_since', 'changes_before'} & plain.keys()
@@ -124,7 +124,7 @@ def _conditions(filters: Values) -> list[query.Condition]:
     if 'name' in plain:
         pattern = plain.pop('name')
         found.append(INSTANCES.c.display_name.regexp_match(pattern))
-    return query.conditions(INSTANCES, plain) + found
+    return query.conditions(INSTANCES, plain, few_changed=few_changed) + found
 
 
 def _marker(
@@ -160,7 +160,9 @@ def list_(
     with names.matching(conn, name) if name is not None else nullcontext():
         page = query.select_page(
             INSTANCES,
-            _conditions(filters),
+            _conditions(
+                filters, query.few_changed(conn, INSTANCES, filters, limit)
+            ),
             keys,
             limit,
             _marker(conn, marker, filters),

@@ -91,7 +91,7 @@ def fire(
     return row
 
 
-def _conditions(filters: Values) -> list[query.Condition]:
+def _conditions(filters: Values, few_changed: bool) -> list[query.Condition]:
     plain = dict(filters)
     found = []
     if 'host' in plain:
@@ -102,7 +102,7 @@ def _conditions(filters: Values) -> list[query.Condition]:
                 query.matches(MIGRATIONS.c.dest_compute, host),
             )
         )
-    return query.conditions(MIGRATIONS, plain) + found
+    return query.conditions(MIGRATIONS, plain, few_changed=few_changed) + found
 
 
 def list_(
@@ -118,7 +118,8 @@ def list_(
         if after is None:
             raise exception.MarkerNotFound(marker=marker)
     keys = query.sort_columns(MIGRATIONS, _NEWEST_FIRST)
+    few = query.few_changed(conn, MIGRATIONS, filters, limit)
     page = query.select_page(
-        MIGRATIONS, _conditions(filters), keys, limit, after
+        MIGRATIONS, _conditions(filters, few), keys, limit, after
     )
     return query.rows(conn, page)

@@ -8,7 +8,8 @@ would refuse is refused here, so that tests on SQLite tell the truth.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -151,15 +152,9 @@ def clean(text: str) -> str:
     return text.encode('utf-8', 'replace').decode('utf-8')
 
 
-class _Few(FunctionElement[bool]):
-    """A condition that few rows fulfil.
+class _Hint(FunctionElement[bool]):
+    """A condition, with what to expect of it; see few_changed()."""
 
-    SQLite keeps no histogram: it would read the whole table in the order
-    wanted, to filter out what changed (measured with 100,000 migrations:
-    45 ms instead of 2).
-    """
-
-    name = 'unlikely'
     type = types.Boolean()
     inherit_cache = True
 
@@ -169,30 +164,82 @@ class _Few(FunctionElement[bool]):
         return self
 
 
-@compiles(_Few)
-def _as_it_is(few: _Few, compiler: SQLCompiler, **kwargs: Any) -> str:
-    return compiler.process(few.clause_expr, **kwargs)
+class _Few(_Hint):
+    """Few rows fulfil it."""
+
+    name = 'unlikely'
+    inherit_cache = True
 
 
-@compiles(_Few, 'sqlite')
-def _with_a_hint(few: _Few, compiler: SQLCompiler, **kwargs: Any) -> str:
-    return f'unlikely{compiler.process(few.clause_expr, **kwargs)}'
+class _Many(_Hint):
+    """Many do. Two bounds without it count as fulfilled by few."""
+
+    name = 'likely'
+    inherit_cache = True
 
 
-def conditions(table: sa.Table, filters: Values) -> list[Condition]:
+@compiles(_Hint)
+def _as_it_is(hint: _Hint, compiler: SQLCompiler, **kwargs: Any) -> str:
+    return compiler.process(hint.clause_expr, **kwargs)
+
+
+@compiles(_Hint, 'sqlite')
+def _with_a_hint(hint: _Hint, compiler: SQLCompiler, **kwargs: Any) -> str:
+    return f'{hint.name}{compiler.process(hint.clause_expr, **kwargs)}'
+
+
+#: The filters by what changed when: both ends are included.
+_CHANGES: Mapping[str, Callable[[Any, Any], Condition]] = {
+    'changes_since': operator.ge,
+    'changes_before': operator.le,
+}
+
+
+def conditions(
+    table: sa.Table, filters: Values, *, few_changed: bool = True
+) -> list[Condition]:
     """One condition a filter: columns and changes_since/changes_before.
 
+    :param few_changed: what the latter leave are few rows.
     :raises ValueError: a name that is neither.
     """
-    found: list[Condition] = []
-    for name, value in filters.items():
-        if name == 'changes_since':
-            found.append(_Few(table.c.updated_at >= parse_time(value)))
-        elif name == 'changes_before':
-            found.append(_Few(table.c.updated_at <= parse_time(value)))
-        else:
-            found.append(matches(column(table, name), value))
-    return found
+    hint = _Few if few_changed else _Many
+    return [
+        hint(_changed(table, name, value))
+        if name in _CHANGES
+        else matches(column(table, name), value)
+        for name, value in filters.items()
+    ]
+
+
+def _changed(table: sa.Table, name: str, time: Any) -> Condition:
+    return _CHANGES[name](table.c.updated_at, parse_time(time))
+
+
+def few_changed(
+    conn: sa.Connection, table: sa.Table, filters: Values, limit: int | None
+) -> bool:
+    """Is it best to find first what changed, and to sort it then? Else a
+    page is read in the order wanted, leaving out what does not fit.
+
+    SQLite cannot tell, since it keeps no histogram, so it is told. Either
+    is bad where the other is good (100,000 migrations, a page of 50): of
+    20 rows that changed 0.4 ms against 108 ms, of all rows 179 ms against
+    0.8 ms. To count in the index up to FEW takes one.
+    """
+    where = [
+        _changed(table, name, filters[name])
+        for name in _CHANGES
+        if name in filters
+    ]
+    if not where or limit is None or conn.dialect.name != 'sqlite':
+        return True
+    beyond = sa.select(sa.true()).select_from(table).where(*where)
+    return first(conn, beyond.offset(FEW)) is None
+
+
+#: Rows that SQLite finds and sorts in some 10 ms.
+FEW = 5000
 
 
 # -- sorting and paging -----------------------------------------------------

@@ -463,6 +463,27 @@ def test_create_copies_flavor_and_image(world: World) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ('networks', 'interface'), [('none', False), ('auto', True), ([], True)]
+)
+def test_create_with_an_interface(world: World, networks, interface) -> None:
+    """No networks are as if nothing had been said of them."""
+    uuid = create(world, networks=networks).json_body['server']['id']
+    instance = Instance.get(world.context(), uuid)
+    assert (instance.mac_address is not None) is interface
+
+
+def test_a_password_is_answered_and_kept_nowhere(world: World) -> None:
+    """Clients expect the key."""
+    server = create(world, adminPass='known only here').json_body['server']
+    assert server['adminPass'] == 'known only here'
+    instance = Instance.get(world.context(), server['id'])
+    assert 'known only here' not in repr(instance.to_values())
+    assert 'known only here' not in repr(world.messages)
+    made_up = [create(world).json_body['server']['adminPass'] for _ in '12']
+    assert made_up[0] != made_up[1]
+
+
 def test_create_without_a_broker_leaves_nothing(world: World) -> None:
     world.failures['build_instance'] = AWAY
     assert create(world, min_count=2).status_int == 503

@@ -1,6 +1,7 @@
 """Large tables: pages come out of indexes, in a fixed number of queries."""
 
 import datetime
+import pathlib
 import re
 
 import pytest
@@ -192,6 +193,47 @@ CASES = {
         'ix_migrations_updated',
         False,
     ),
+    'few changed migrations, a page': (
+        lambda db: db.migration_list(
+            {**SHOWN, 'changes_since': at(MIGRATION_COUNT - 20)}, limit=FEW
+        ),
+        'ix_migrations_updated',
+        False,
+    ),
+    'migrations changed long ago, a page': (
+        lambda db: db.migration_list(
+            {**SHOWN, 'changes_before': at(20)}, limit=FEW
+        ),
+        'ix_migrations_updated',
+        False,
+    ),
+    'migrations changed since an early time, a page': (
+        lambda db: db.migration_list(
+            {**SHOWN, 'changes_since': at(20)}, limit=FEW
+        ),
+        'ix_migrations_created',
+        True,
+    ),
+    'migrations changed until now, a page': (
+        lambda db: db.migration_list(
+            {**SHOWN, 'changes_before': at(MIGRATION_COUNT)}, limit=FEW
+        ),
+        'ix_migrations_created',
+        True,
+    ),
+    'migrations changed in a long time, a page in the middle': (
+        lambda db: db.migration_list(
+            {
+                **SHOWN,
+                'changes_since': at(20),
+                'changes_before': at(MIGRATION_COUNT - 20),
+            },
+            limit=FEW,
+            marker=MIDDLE,
+        ),
+        'ix_migrations_created',
+        True,
+    ),
     'one migration': (
         lambda db: db.migration_get(500),
         '(?i)primary|migrations_pkey',
@@ -261,6 +303,22 @@ CASES = {
 }
 
 
+PAGE = pathlib.Path(__file__).parents[3] / 'doc/source/contributor/queries.rst'
+_ROW = re.compile(r'   \* - (.+)\n     - (.+)\n     - (in order|sorted)\n')
+
+
+def documented():
+    """query -> (indexes, how the rows come), as the page has it."""
+    return {
+        query: (sorted(re.findall(r'``(\w+)``', indexes)), rows)
+        for query, indexes, rows in _ROW.findall(PAGE.read_text('utf-8'))
+    }
+
+
+def test_the_page_has_each_query():
+    assert list(documented()) == list(CASES)
+
+
 @pytest.mark.parametrize('case', CASES)
 def test_an_index_serves(db, case):
     call, index, in_order = CASES[case]
@@ -273,6 +331,30 @@ def test_an_index_serves(db, case):
     assert primary or re.search(index, plan), plan
     if in_order:
         assert not sorts(plan), plan
+    if db.transactions.engine.dialect.name == 'sqlite':
+        indexes = sorted(re.findall(r'INDEX (\w*_\w+)', plan))
+        rows = 'sorted' if sorts(plan) else 'in order'
+        assert documented()[case] == (indexes, rows), plan
+
+
+@pytest.mark.parametrize('few', [True, False])
+def test_counting_what_changed_reads_no_further_than_needed(db, few):
+    """It is asked in the index alone, and a page is the same either way."""
+    since = at(MIGRATION_COUNT - 20 if few else 20)
+    before = at(MIGRATION_COUNT)
+    filters = {**SHOWN, 'changes_since': since, 'changes_before': before}
+    with conftest.Statements(db.transactions.engine) as statements:
+        page = db.migration_list(filters, limit=10)
+    assert [row['uuid'] for row in page] == [
+        f'm{n}' for n in reversed(range(MIGRATION_COUNT - 10, MIGRATION_COUNT))
+    ]
+    if db.transactions.engine.dialect.name != 'sqlite':
+        assert len(statements) == 1
+        return
+    (count, times), _ = statements
+    plan, _ = plan_of(db, count, times)
+    assert re.search('COVERING INDEX ix_migrations_updated', plan), plan
+    assert 'LIMIT' in count
 
 
 def test_a_full_scan_would_be_seen(db):

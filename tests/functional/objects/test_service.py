@@ -48,7 +48,12 @@ def test_a_source_that_cannot(db, ctxt, instance, destination, how, why):
     report(db, 'host1', **how)
     report(db, 'host2')
     text = service.rescued_refusal(ctxt, instance, destination)
-    assert 'source host host1: ' in text
+    assert text.startswith(
+        'A rescued instance cannot be migrated live because of source host '
+        'host1: its '
+    )
+    assert text.endswith('.')
+    assert '. ' not in text
     assert why in text
     assert 'destination' not in text
 

@@ -103,6 +103,84 @@ def test_the_error_is_short() -> None:
     assert len(caught.value.message) < 500
 
 
+def told_of_query(schema, query) -> str:
+    with pytest.raises(InvalidInput) as caught:
+        Checker(schema).check_query(query)
+    return caught.value.message
+
+
+def told_of_body(schema, body) -> str:
+    with pytest.raises(InvalidInput) as caught:
+        Checker(schema).check(body, 'it')
+    return caught.value.message
+
+
+_NUMBERS = {'anyOf': [{'type': 'integer'}, {'type': 'array', 'items': {}}]}
+
+
+@pytest.mark.parametrize(
+    ('query', 'reason'),
+    [
+        ({'bogus': '1'}, ': unknown parameter bogus; known: limit, name.'),
+        (
+            {'b': '1', 'a': ['1', '2']},
+            ': unknown parameters a, b; known: limit, name.',
+        ),
+        ({'a b': '1'}, ": unknown parameter 'a b'; known: limit, name."),
+        ({'_a': ['1', '2']}, ': unknown parameter _a.'),
+        ({'limit': ['1', '2']}, ': limit may be given only once.'),
+        ({'name': ['1', '2']}, ".name[0]: '1' is none of ['a', 'b']"),
+    ],
+)
+def test_what_is_wrong_with_a_query(query, reason) -> None:
+    words = {'enum': ['a', 'b']}
+    schema = {
+        **validation.closed(
+            {
+                'limit': validation.LIMIT,
+                'name': {'anyOf': [words, {'type': 'array', 'items': words}]},
+                'joined': validation.NO,
+            }
+        ),
+        'patternProperties': {'^_': validation.NO},
+    }
+    assert told_of_query(schema, query) == (
+        f'Invalid input for the query{reason}'
+    )
+
+
+@pytest.mark.parametrize(
+    ('body', 'reason'),
+    [
+        ({'c': 1}, 'it: unknown key c; known: a, b.'),
+        ({'a': {'b': 1, 'c': 2}}, 'it.a: unknown keys b, c.'),
+        ({'b': 'x'}, "it.b: 'x' is not of type integer or array"),
+        ('x', "it: 'x' is not of type null or object"),
+    ],
+)
+def test_what_is_wrong_with_a_body(body, reason) -> None:
+    """Also where there are several forms, of which it has none."""
+    closed = validation.closed({'a': validation.closed({}), 'b': _NUMBERS})
+    told = told_of_body({'anyOf': [{'type': 'null'}, closed]}, body)
+    assert told == f'Invalid input for {reason}'
+
+
+def test_of_many_names_only_those_that_are_alike_are_told() -> None:
+    many = validation.closed({f'name_{n}': {} for n in range(9)})
+    assert told_of_body(many, {'nam_7': 1, 'zzz': 1}).endswith(
+        'unknown keys nam_7, zzz; did you mean name_7?'
+    )
+    wrong = {f'z{n}': 1 for n in range(1000)}
+    assert told_of_body(many, wrong).endswith(
+        'unknown keys z0, z1, z10, z100, z101 and more.'
+    )
+
+
+def test_the_value_leaves_room_for_what_is_wrong_with_it() -> None:
+    schema = {'type': 'string', 'maxLength': 255}
+    assert told_of_body(schema, 'x' * 256).endswith('xxx... is too long')
+
+
 def test_query() -> None:
     read = validation.read_query
     assert read('') == {}

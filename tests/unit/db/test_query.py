@@ -79,9 +79,10 @@ def test_no_value_is_part_of_the_text():
 
 
 def test_only_sqlite_gets_the_hint():
-    [condition] = query.conditions(
-        MIGRATIONS, {'changes_since': '2026-01-01T00:00:00Z'}
-    )
+    filters = {'changes_since': '2026-01-01T00:00:00Z'}
+    [many] = query.conditions(MIGRATIONS, filters, few_changed=False)
+    assert sql(many) == 'likely(migrations.updated_at >= ?)'
+    [condition] = query.conditions(MIGRATIONS, filters)
     assert sql(condition) == 'unlikely(migrations.updated_at >= ?)'
     for dialect in (postgresql, mysql):
         text = sql(condition, dialect)
