@@ -48,7 +48,7 @@ CASES = (
     ),
     Case(
         'aborted',
-        'A guest that writes 80 MiB/s over a link of 20 MiB/s never '
+        'A guest that writes 40 MiB/s over a link of 20 MiB/s never '
         'converges. The operator gives up: it must go on at host1 as if '
         'nothing had happened.',
         'busy',
