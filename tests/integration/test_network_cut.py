@@ -23,7 +23,9 @@ from tests.integration.acts import (
     force,
     force_end,
     moves,
+    status_is,
     stays,
+    wait_gone,
 )
 from tests.integration.conftest import OPTIONS, unchanged
 
@@ -245,6 +247,25 @@ def test_post_copy_breaks_and_is_resumed(cloud, guest):
     )
     ended = moves(cloud, server, watcher, migration)
     assert ended['completed_by'] == 'post-copy'
+
+
+def test_post_copy_breaks_before_the_guest_runs_at_the_destination(
+    cloud, guest
+):
+    """QEMU cannot go on from there, on either side: the record says that
+    the guest is lost, and its server can be deleted."""
+    server, _, migration = begin(cloud, guest)
+    cloud.memory.throttle(SLOW)
+    assert force(cloud, server, migration).status == 202
+    status_is(cloud, server, migration, POST_COPY)
+    assert state(cloud, 2, server)[0] == libvirt.VIR_DOMAIN_PAUSED
+    cloud.memory.reset()
+    ended = cloud.wait_migration(server, migration, timeout_s=60)
+    assert ended['status'] == 'error'
+    assert 'gone from host1 and host2' in ended['reason']
+    assert cloud.show(server)['status'] == 'ERROR'
+    assert cloud.rest('DELETE', f'/servers/{server}').status == 204
+    wait_gone(cloud, server)
 
 
 def resume(cloud: Cloud, server: str) -> bool:
