@@ -21,12 +21,18 @@ FORCE_COMPLETE = 'force_complete'
 #: Highest limit QEMU takes, ms; libvirt refuses more (PVE bug 7044).
 HIGHEST_DOWNTIME_MS = 2_000_000
 
+#: How often both hypervisors are asked while post-copy is broken, s: the
+#: source's job stands for ever, even when the guest has ended at the
+#: destination (libvirt 9.0).
+BROKEN_LOOK_S = 5.0
+
 
 class Do(enum.StrEnum):
     """The closed set of things the monitor can be told to do."""
 
     WAIT = 'wait'
-    #: Nothing is under way any more: ask both hypervisors.
+    #: Nothing is under way any more, or this side alone cannot tell: ask
+    #: both hypervisors.
     LOOK = 'look'
     ABORT = 'abort'
     LIFT_LIMITS = 'lift_limits'
@@ -101,6 +107,8 @@ class Seen:
     post_copy_seen: bool = False
     #: The job shows as broken just now; it may be mended from outside.
     post_copy_broken: bool = False
+    #: For how long, since both hypervisors were asked.
+    post_copy_broken_s: float = 0
     post_copy_refusals: int = 0
     #: Nothing more to try: the driver cannot pause either.
     force_refused: bool = False
@@ -156,6 +164,8 @@ def _in_post_copy(job: jobs.JobStats, seen: Seen) -> Decision:
             'a limited post-copy makes the guest wait for its memory',
         )
     if job.state is jobs.JobState.POST_COPY_FAILED:
+        if seen.post_copy_broken_s >= BROKEN_LOOK_S:
+            return Decision(Do.LOOK, 'post-copy is broken: is it still there?')
         return Decision(Do.WAIT, 'post-copy is broken: nothing is touched')
     return Decision(Do.WAIT, 'post-copy is under way')
 

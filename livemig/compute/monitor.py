@@ -85,7 +85,7 @@ class Listener(Protocol):
 
 @dataclasses.dataclass
 class Monitor:
-    """Watches one transfer until nothing is under way any more."""
+    """Watches one transfer until both hypervisors have to be asked."""
 
     driver: virt.Driver
     guest_id: str
@@ -101,12 +101,14 @@ class Monitor:
     seen: Seen = dataclasses.field(default_factory=Seen)
 
     def run(self) -> Seen:
-        """Watch; returns when there is no job any more.
+        """Watch; returns when there is no job any more, or one that tells
+        nothing more.
 
         :raises Stopped:
         """
         began_s: float | None = None
         sampled_s: float | None = None
+        broken_s: float | None = None
         while True:
             job = self._observe()
             now_s = self.clock.monotonic_s()
@@ -120,6 +122,11 @@ class Monitor:
                     self.listener.sampled(job, elapsed_s)
                 self._read_mail()
                 self._note(job)
+                if not self.seen.post_copy_broken:
+                    broken_s = None
+                elif broken_s is None:
+                    broken_s = now_s
+                self._see(post_copy_broken_s=now_s - (broken_s or now_s))
                 decision = convergence.decide(
                     job, elapsed_s, self.seen, self.policy()
                 )

@@ -317,7 +317,9 @@ class Runner:
             there = self._destination.guest_state(SILENT_S)
         except HYPERVISOR_AWAY:
             # Never guessed: it may be running there.
-            self._record.note_reason(texts.waits(self._migration))
+            self._record.note_reason(
+                texts.waits(self._migration, self._seen.post_copy_broken)
+            )
             there = self._destination.guest_state()
             self._record.note_reason(None)
         found = outcome.outcome(here, there)

@@ -79,10 +79,16 @@ def post_copy_broken(migration: Migration) -> str:
     )
 
 
-def waits(migration: Migration) -> str:
-    """Nobody at the destination can be asked."""
+def waits(migration: Migration, broken: bool) -> str:
+    """Nobody at the destination can be asked.
+
+    :param broken: post-copy is.
+    """
+    so_far = (
+        post_copy_broken(migration) if broken else 'The transfer has ended.'
+    )
     return (
-        'The transfer has ended. Whether the guest is on '
+        f'{so_far} Whether the guest is on '
         f'{migration.dest_compute} is not known until its compute manager '
         'and its hypervisor answer; nothing is touched until then. If that '
         'host never comes back, force its service down.'

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,6 +73,16 @@ def listening(pid: int) -> list[str]:
 def listening_ports() -> set[int]:
     """Of the whole machine."""
     return {int(address.rpartition(':')[2], 16) for address, _ in _listeners()}
+
+
+def listening_at(address: str) -> set[int]:
+    """The ports at which somebody waits on that IPv4 address alone."""
+    number = int.from_bytes(socket.inet_aton(address), 'little')
+    return {
+        int(port, 16)
+        for where, _, port in (a.partition(':') for a, _ in _listeners())
+        if where == f'{number:08X}'
+    }
 
 
 def _listeners() -> Iterator[tuple[str, str]]:

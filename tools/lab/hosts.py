@@ -44,6 +44,8 @@ keepalive_count = 3
 stdio_handler = "file"
 security_driver = "none"
 """
+# libvirt refuses this for 127.0.0.1, but takes it for 127.0.0.2.
+_LISTEN = 'migration_address = "{address}"\n'
 _LIBVIRTD_CONF = """\
 listen_tls = 0
 listen_tcp = {tcp:d}
@@ -66,6 +68,7 @@ class Host:
         hypervisor: Hypervisor,
         capability_cache: Path | None,
         tcp: bool,
+        migration_address: str = '',
     ) -> None:
         self.name = f'host{number}'
         self.uuid = str(uuid.uuid4())
@@ -73,7 +76,12 @@ class Host:
         first = keeper.ask('port_range', count=MIGRATION_PORTS)['port']
         #: Where incoming guests listen for their memory.
         self.migration_ports = range(first, first + MIGRATION_PORTS)
-        self.migration_address = ADDRESS
+        self.migration_address = migration_address or ADDRESS
+        self._listen = (
+            _LISTEN.format(address=migration_address)
+            if migration_address
+            else ''
+        )
         self.path = keeper.base / f'h{number}'
         self.instances_path = self.path / 'instances'
         self.log = keeper.base / 'log' / f'{self.name}.log'
@@ -210,7 +218,8 @@ class Host:
         texts = {
             'qemu.conf': _QEMU_CONF.format(
                 first_port=ports.start, last_port=ports.stop - 1
-            ),
+            )
+            + self._listen,
             'libvirtd.conf': _LIBVIRTD_CONF.format(
                 address=ADDRESS,
                 port=self.port,

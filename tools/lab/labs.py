@@ -7,7 +7,7 @@ import secrets
 import signal
 import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -46,19 +46,22 @@ class Lab:
         name: str | None = None,
         directory: str | os.PathLike[str] | None = None,
         tcp: bool = True,
+        migration_address: str = '',
     ) -> None:
         """Bring up that many hosts (0 for servers alone).
 
         directory: a path that does not exist yet; it is made, and removed
         at the end. tcp: False closes the hosts' TCP ports, which let every
         user of this machine in; their migration_uri is the unix socket
-        then. Raises LabError.
+        then. migration_address: where QEMU waits for a guest's memory, and
+        only there; '': on all addresses. Raises LabError.
         """
         self.name = name or f'lab-{secrets.token_hex(3)}'
         if not _NAME.match(self.name):
             raise LabError(f'{self.name!r}: a name has a-z, 0-9 and - only')
         self.hosts: list[Host] = []
         self._tcp = tcp
+        self._migration_address = migration_address
         self._servers: dict[type[Server], Server] = {}
         self._closers: list[Proxy | BlackHole] = []
         self._hypervisor = identity.hypervisor()
@@ -188,9 +191,14 @@ class Lab:
 
     # --- faults of the network ---
 
-    def proxy(self, listen: Address, target: Address) -> Proxy:
+    def proxy(
+        self,
+        listen: Address,
+        target: Address,
+        answered: Callable[[], None] = lambda: None,
+    ) -> Proxy:
         """A TCP proxy whose link can fail; see lab.proxy."""
-        proxy = Proxy(listen, target)
+        proxy = Proxy(listen, target, answered)
         self._closers.append(proxy)
         return proxy
 
@@ -260,7 +268,12 @@ class Lab:
         cold = cache is None or not any(cache.glob('*.xml'))
         for number in range(1, count + 1):
             host = Host(
-                number, self._keeper, self._hypervisor, cache, self._tcp
+                number,
+                self._keeper,
+                self._hypervisor,
+                cache,
+                self._tcp,
+                self._migration_address,
             )
             self.hosts.append(host)
             # With a cold cache the first host probes QEMU for the others.

@@ -2,8 +2,8 @@
 
 Put a Proxy between two programs and freeze, slow down, reset or black-hole
 what goes through it. For QEMU's migration stream: let the destination
-listen on 127.0.0.2 (listen_address) and hand out the proxy's address as
-migrate_uri.
+listen on 127.0.0.2 (listen_address, or the lab's migration_address) and hand
+out the proxy's address as migrate_uri.
 """
 
 import collections
@@ -31,9 +31,19 @@ class Proxy:
     Each method takes effect before it returns; any thread may call it.
     """
 
-    def __init__(self, listen: Address, target: Address) -> None:
-        """Start forwarding. Port 0 takes any free port. Raises OSError."""
+    def __init__(
+        self,
+        listen: Address,
+        target: Address,
+        answered: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Start forwarding. Port 0 takes any free port. Raises OSError.
+
+        answered: called, in the proxy's thread, when the target has said
+        something and before the other side can know.
+        """
         self.target = target
+        self._answered = answered
         self._listener = _listener(listen, backlog=64)
         self.address: Address = self._listener.getsockname()
         self.forwarded_bytes = 0
@@ -223,7 +233,7 @@ class Proxy:
         near.setblocking(False)
         far.setblocking(False)
         far.connect_ex(self.target)  # what comes of it shows when it is used
-        self._links.append(_Link(near, far))
+        self._links.append(_Link(near, far, self._answered))
 
     def _carry(self, link: '_Link') -> None:
         if self._frozen or self._closed or link.held or not link.open:
@@ -242,11 +252,17 @@ class Proxy:
 class _Link:
     """Two sockets and what is on its way between them."""
 
-    def __init__(self, near: socket.socket, far: socket.socket) -> None:
+    def __init__(
+        self,
+        near: socket.socket,
+        far: socket.socket,
+        answered: Callable[[], None],
+    ) -> None:
         self.open = True
         self.held = False
         self._ends = (near, far)
         self._halves = (_Half(near, far), _Half(far, near))
+        self._answered = answered
 
     def interests(self, may_read: bool) -> list[tuple[socket.socket, int]]:
         """The sockets to wait for, each once, with poll's events."""
@@ -263,14 +279,16 @@ class _Link:
 
         Raises OSError when either side has failed.
         """
-        total = sum(half.read(limit) for half in self._halves)
+        asked, answered = (half.read(limit) for half in self._halves)
+        if answered:
+            self._answered()
         for half in self._halves:
             half.write()
         if all(half.finished for half in self._halves):
             self.open = False
             for end in self._ends:
                 end.close()
-        return total
+        return asked + answered
 
     def reset(self) -> None:
         """Close both sides with RST."""

@@ -16,6 +16,7 @@ from livemig.objects import action as actions
 from livemig.objects.instance import Instance
 from livemig.objects.migration import Migration
 from livemig.objects.migration_states import Event, Status
+from livemig.virt.job import Power, Reason
 from tests.functional.compute.test_faults import (
     BUSY,
     CONVERGES,
@@ -782,6 +783,64 @@ def test_a_broken_post_copy_is_told_while_it_lasts(deploy):
     deployment.until(lambda: not reason())
     go_on(deployment)
     moved(deployment, instance, migration)
+
+
+def broken_for_good(deploy):
+    """A guest whose post-copy has broken, and the deployment."""
+    deployment = deploy(options=[*SLOW, *POST_COPY])
+    instance = deployment.boot(**BUSY)
+    migration = in_post_copy(deployment, instance)
+    deployment.world.break_post_copy(instance.uuid)
+    return deployment, instance, migration
+
+
+def lost_at_both(deployment, instance, migration):
+    """The record says so; what the source still has is not touched."""
+    deployment.clock.limit_s = 600
+    deployment.settled(migration, instance)
+    assert migration.status == 'error'
+    assert 'gone from host1 and host2' in migration.reason
+    assert (instance.vm_state, instance.task_state) == ('error', None)
+    assert deployment.world.hosts['host1'].guests[instance.uuid].power == (
+        Power.PAUSED
+    )
+
+
+def test_a_guest_that_ended_in_a_broken_post_copy_is_lost(deploy):
+    """The source's job goes on standing there, as libvirt's does."""
+    deployment, instance, migration = broken_for_good(deploy)
+    guest = deployment.world.hosts['host2'].guests[instance.uuid]
+    guest.set(Power.SHUTOFF, Reason.CRASHED)
+    lost_at_both(deployment, instance, migration)
+
+
+def test_a_broken_post_copy_waits_for_a_destination_that_is_silent(deploy):
+    deployment, instance, migration = broken_for_good(deploy)
+    api = deployment.managers['host1']._compute_api
+    guest_state = api.guest_state
+    silent = [True]
+
+    def ask(*args):
+        if silent:
+            raise exception.ReplyTimeout(
+                host='host2', method='guest_state', limit_s=60
+            )
+        return guest_state(*args)
+
+    api.guest_state = ask
+    deployment.clock.limit_s = 600
+
+    def reason():
+        migration.refresh()
+        return migration.reason or ''
+
+    deployment.until(lambda: 'Whether the guest is on host2' in reason())
+    assert reason().startswith('Post-copy is broken')
+    assert migration.status == Status.POST_COPY
+    deployment.world.recover_post_copy(instance.uuid)
+    silent.clear()
+    moved(deployment, instance, migration)
+    assert migration.reason is None
 
 
 def test_the_timeout_asks_once_though_there_is_no_job_any_more(deploy):

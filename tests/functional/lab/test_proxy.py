@@ -155,6 +155,30 @@ def test_what_is_held_hangs_while_new_connections_are_carried(
     assert _receive(client, 7) == b'old one'
 
 
+def test_an_answer_is_told_before_it_is_carried(
+    echo: tuple[str, int],
+) -> None:
+    told = threading.Event()
+    go_on = threading.Event()
+
+    def answered() -> None:
+        told.set()
+        go_on.wait(LONG_S)
+
+    proxy = Proxy(('127.0.0.1', 0), echo, answered)
+    with socket.create_connection(proxy.address, LONG_S) as client:
+        assert not told.wait(SHORT_S)
+        client.sendall(b'hello')
+        assert told.wait(LONG_S)
+        client.settimeout(SHORT_S)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        go_on.set()
+        client.settimeout(LONG_S)
+        assert _receive(client, 5) == b'hello'
+    proxy.close()
+
+
 def test_a_target_that_refuses_resets_the_client() -> None:
     with socket.create_server(('127.0.0.1', 0)) as listener:
         closed = listener.getsockname()

@@ -433,9 +433,26 @@ def cases(*rows):
             'post-copy-broken',
             BROKEN,
             1e6,
-            Seen(abort=ASKED_ABORT, post_copy_limit_lifted=True),
+            Seen(
+                abort=ASKED_ABORT,
+                post_copy_limit_lifted=True,
+                post_copy_broken_s=4.9,
+            ),
             TIMEOUT_ABORT,
             Do.WAIT,
+            None,
+        ),
+        (
+            'post-copy-broken-for-a-while',
+            BROKEN,
+            1e6,
+            Seen(
+                abort=ASKED_ABORT,
+                post_copy_limit_lifted=True,
+                post_copy_broken_s=5,
+            ),
+            TIMEOUT_ABORT,
+            Do.LOOK,
             None,
         ),
         # The order of the rules.
