@@ -36,6 +36,8 @@ LISTEN, BROUGHT_TO = '127.0.0.2', '127.0.0.1'
 
 PAUSE_LIMIT_S = 5
 
+FAILED = 'The transfer from host1 to host2 failed: '
+
 RUNS_IN_POST_COPY = (
     libvirt.VIR_DOMAIN_RUNNING,
     libvirt.VIR_DOMAIN_RUNNING_POSTCOPY,
@@ -52,8 +54,9 @@ BROKEN = [
     ),
 ]
 
-#: Slow enough for a post-copy of 64 MiB to last.
-SLOW = 4 << 20
+#: Bytes a second: slow enough for a post-copy of 32 MiB to last, and for what
+#: is on its way when it begins to be there much later than the record of it.
+SLOW, VERY_SLOW = 4 << 20, 512 << 10
 
 RECOVER_S = 60.0
 
@@ -182,7 +185,7 @@ def test_the_stream_of_memory_breaks(cloud, guest):
     server, watcher, migration = begin(cloud, guest)
     cloud.memory.reset()
     ended = cloud.wait_migration(server, migration, timeout_s=15)
-    assert 'Unable to write to socket' in ended['reason']
+    assert ended['reason'].startswith(FAILED)
     stays(cloud, server, watcher, migration, 'failed')
 
 
@@ -202,7 +205,7 @@ def test_nothing_gets_through(cloud, guest):
     ended = cloud.wait_migration(server, migration, timeout_s=60)
     cloud.way.thaw()
     cloud.memory.thaw()
-    assert 'client socket is closed' in ended['reason']
+    assert ended['reason'].startswith(FAILED)
     stays(cloud, server, watcher, migration, 'failed')
 
 
@@ -255,7 +258,7 @@ def test_post_copy_breaks_before_the_guest_runs_at_the_destination(
     """QEMU cannot go on from there, on either side: the record says that
     the guest is lost, and its server can be deleted."""
     server, _, migration = begin(cloud, guest)
-    cloud.memory.throttle(SLOW)
+    cloud.memory.throttle(VERY_SLOW)
     assert force(cloud, server, migration).status == 202
     status_is(cloud, server, migration, POST_COPY)
     assert state(cloud, 2, server)[0] == libvirt.VIR_DOMAIN_PAUSED
