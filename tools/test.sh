@@ -93,7 +93,7 @@ pytest() { "$bin/python" -m pytest -q -p no:cacheprovider "$@"; }
 # The same, a test file in each of two processes.
 pytest_twice() {
     env TMPDIR="$memory" "$bin/python" -m pytest -q -p no:cacheprovider \
-        -n 2 --dist loadfile "$@"
+        -n 2 --dist loadfile --no-loadscope-reorder "$@"
 }
 
 # Where those have their directories: in memory, if there are 2 GiB of it.
