@@ -165,8 +165,7 @@ class LibvirtDriver(driver.Driver):
         state = self.guest_state(spec.guest_id)
         if states.runs(state):
             LOG.info('Guest %s runs already.', spec.guest_id)
-            # Its manager died before it could say so: from now on its disks
-            # are its own, and are never made again.
+            # Also if its manager died before it could: never made again.
             making.done(self._place, spec.guest_id, notes.SPAWN)
             return
         if state is not None and state.reason is jobs.Reason.MIGRATED:
