@@ -315,7 +315,7 @@ def test_watched_in_lines_and_in_json(cloud, guest):
 def test_watched_on_a_terminal_until_ctrl_c(cloud, guest):
     server, watcher, migration = begin(cloud, guest)
     terminal = Terminal(cloud, 'migration', 'watch', 'busy')
-    terminal.until('re-copying, pass 2 .* MiB left of 129 MiB [↓↑→]')
+    terminal.until(r're-copying, pass \d+ .* MiB left of 129 MiB [↓↑→]')
     terminal.type('\x03')
     assert terminal.ended() == 130
     lines = terminal.shown.split('\r\n')
