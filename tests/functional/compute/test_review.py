@@ -806,16 +806,8 @@ def lost_at_both(deployment, instance, migration):
     )
 
 
-def test_a_guest_that_ended_in_a_broken_post_copy_is_lost(deploy):
-    """The source's job goes on standing there, as libvirt's does."""
-    deployment, instance, migration = broken_for_good(deploy)
-    guest = deployment.world.hosts['host2'].guests[instance.uuid]
-    guest.set(Power.SHUTOFF, Reason.CRASHED)
-    lost_at_both(deployment, instance, migration)
-
-
-def test_a_broken_post_copy_waits_for_a_destination_that_is_silent(deploy):
-    deployment, instance, migration = broken_for_good(deploy)
+def silenced(deployment):
+    """host2 says nothing of its guests until the list is cleared."""
     api = deployment.managers['host1']._compute_api
     guest_state = api.guest_state
     silent = [True]
@@ -828,6 +820,20 @@ def test_a_broken_post_copy_waits_for_a_destination_that_is_silent(deploy):
         return guest_state(*args)
 
     api.guest_state = ask
+    return silent
+
+
+def test_a_guest_that_ended_in_a_broken_post_copy_is_lost(deploy):
+    """The source's job goes on standing there, as libvirt's does."""
+    deployment, instance, migration = broken_for_good(deploy)
+    guest = deployment.world.hosts['host2'].guests[instance.uuid]
+    guest.set(Power.SHUTOFF, Reason.CRASHED)
+    lost_at_both(deployment, instance, migration)
+
+
+def test_a_broken_post_copy_waits_for_a_destination_that_is_silent(deploy):
+    deployment, instance, migration = broken_for_good(deploy)
+    silent = silenced(deployment)
     deployment.clock.limit_s = 600
 
     def reason():
@@ -891,18 +897,7 @@ def test_what_a_migration_waits_for_is_told(deploy):
     deployment = deploy(options=SLOW)
     instance = deployment.boot(**CONVERGES)
     migration = hold(deployment, instance, 1)
-    api = deployment.managers['host1']._compute_api
-    guest_state = api.guest_state
-    silent = [True]
-
-    def ask(*args):
-        if silent:
-            raise exception.ReplyTimeout(
-                host='host2', method='guest_state', limit_s=60
-            )
-        return guest_state(*args)
-
-    api.guest_state = ask
+    silent = silenced(deployment)
     deployment.clock.limit_s = 600
 
     def told():
