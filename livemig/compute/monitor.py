@@ -126,7 +126,11 @@ class Monitor:
                     broken_s = None
                 elif broken_s is None:
                     broken_s = now_s
-                self._see(post_copy_broken_s=now_s - (broken_s or now_s))
+                self._see(
+                    post_copy_broken_s=0
+                    if broken_s is None
+                    else now_s - broken_s
+                )
                 decision = convergence.decide(
                     job, elapsed_s, self.seen, self.policy()
                 )
